@@ -1,0 +1,1 @@
+"""Keelson: a Kubernetes control plane and node, written in Python."""

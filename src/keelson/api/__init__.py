@@ -1,0 +1,1 @@
+"""The API as data: kinds, schemas, defaulting, validation, patches, selectors. Pure: nothing here does I/O."""

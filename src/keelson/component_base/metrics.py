@@ -1,0 +1,33 @@
+"""The process's metrics: one registry, upstream's names, Prometheus' text on /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def counter(name: str, help_: str, labels: Sequence[str] = ()) -> Counter:
+    """A counter; Prometheus appends `_total` where the name lacks it."""
+    return Counter(name, help_, labels, registry=REGISTRY)
+
+
+def gauge(name: str, help_: str, labels: Sequence[str] = ()) -> Gauge:
+    """A gauge."""
+    return Gauge(name, help_, labels, registry=REGISTRY)
+
+
+def histogram(name: str, help_: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
+    """A histogram with upper bounds `buckets`, in the unit that the name ends with."""
+    return Histogram(name, help_, labels, registry=REGISTRY, buckets=tuple(buckets))
+
+
+def render() -> bytes:
+    """All metrics in the text exposition format."""
+    return generate_latest(REGISTRY)

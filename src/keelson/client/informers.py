@@ -100,6 +100,7 @@ class Informer:
         namespace: str = "",
         label_selector: str = "",
         field_selector: str = "",
+        metadata_only: bool = False,
         transform: Callable[[Object], Object] | None = None,
         indexers: Mapping[str, Indexer] | None = None,
     ) -> None:
@@ -108,6 +109,7 @@ class Informer:
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._metadata_only = metadata_only
         self._transform = transform
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
@@ -145,6 +147,7 @@ class Informer:
                     namespace=self._namespace,
                     label_selector=self._label_selector,
                     field_selector=self._field_selector,
+                    metadata_only=self._metadata_only,
                 ):
                     self._take(event)
                     backoff.reset()
@@ -152,8 +155,8 @@ class Informer:
                 if error.code == 410:
                     log.info("%s: %s; listing again", self.resource.qualified, error.message)
                     self._version = ""
-                    continue
-                log.warning("%s: %s", self.resource.qualified, error.message)
+                else:
+                    log.warning("%s: %s", self.resource.qualified, error.message)
             except TimeoutError:
                 log.warning("%s: the watch went silent; resuming", self.resource.qualified)
             await asyncio.sleep(backoff.next())
@@ -168,6 +171,7 @@ class Informer:
             namespace=self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
         )
         fresh: dict[str, Object] = {}
         for item in answer.get("items") or []:

@@ -18,12 +18,12 @@ from typing import Literal
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 
-from .rest import Client
+from .rest import Client, FencedError
 
 log = logging.getLogger(__name__)
 
 
-class LeadershipLost(Exception):  # noqa: N818 - an event of the protocol rather than an error
+class LeadershipLost(FencedError):  # noqa: N818 - an event of the protocol rather than an error
     """This process no longer leads and must end what only a leader may do."""
 
 

@@ -27,16 +27,24 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+# API concepts, "Metadata-only fetches".
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
 # How often an answer that asks for patience (429, 503 with Retry-After) is believed before it is raised.
 _RETRIES = 5
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
+class FencedError(Exception):
+    """The client may write no more (see `Client.fence`); whoever works with it must end."""
+
+
 class Client:
     """The API of one cluster. Use as an async context manager.
 
-    `fence`, where set, is called before every mutating request and refuses it by raising: a leader that may have
-    lost its lease writes nothing.
+    `fence`, where set, is called before every mutating request and refuses it by raising FencedError: a leader that
+    may have lost its lease writes nothing.
     """
 
     def __init__(self, config: ClientConfig, *, user_agent: str, timeout: float = 30.0) -> None:
@@ -161,9 +169,16 @@ class Client:
                 await asyncio.sleep(float(wait))
 
     async def _call(
-        self, method: str, path: str, query: Mapping[str, str], body: Any = None, media_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any = None,
+        media_type: str = "application/json",
+        *,
+        accept: str = "application/json",
     ) -> Object:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         data = None
         if body is not None:
             headers["Content-Type"] = media_type
@@ -185,8 +200,12 @@ class Client:
         resource_version: str = "",
         limit: int = 0,
         continue_: str = "",
+        metadata_only: bool = False,
     ) -> Object:
-        """One page of the collection as its List object; `items` lack apiVersion and kind as upstream's do."""
+        """One page of the collection as its List object; `items` lack apiVersion and kind as upstream's do.
+
+        `metadata_only` asks for PartialObjectMetadata: metadata and nothing else.
+        """
         query = _query(
             labelSelector=label_selector,
             fieldSelector=field_selector,
@@ -194,7 +213,8 @@ class Client:
             limit=str(limit) if limit else "",
             **{"continue": continue_},
         )
-        return await self._call("GET", _path(resource, namespace), query)
+        accept = METADATA_LIST if metadata_only else "application/json"
+        return await self._call("GET", _path(resource, namespace), query, accept=accept)
 
     async def create(
         self,

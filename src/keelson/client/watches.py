@@ -13,7 +13,7 @@ from keelson.api import errors
 from keelson.api.meta import Object
 from keelson.api.resources import Resource, lookup
 
-from .rest import Client
+from .rest import METADATA, Client
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
@@ -38,6 +38,7 @@ async def watch(
     label_selector: str = "",
     field_selector: str = "",
     timeout_seconds: int = 0,
+    metadata_only: bool = False,
 ) -> AsyncIterator[WatchEvent]:
     """Events after `resource_version` until the server ends the stream (which it does now and then, in order).
 
@@ -50,7 +51,7 @@ async def watch(
     }
     if timeout_seconds:
         query["timeoutSeconds"] = str(timeout_seconds)
-    headers = {"Accept": "application/json"}
+    headers = {"Accept": METADATA if metadata_only else "application/json"}
     async with client.stream("GET", found.path(namespace or None), query=query, headers=headers) as answer:
         rest = b""
         while True:

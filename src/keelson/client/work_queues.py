@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 
 from keelson.api import errors
 
+from .rest import FencedError
+
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.005
@@ -107,6 +109,8 @@ async def work(
                 level = logging.DEBUG if error.code == 409 else logging.WARNING
                 log.log(level, "%s %s: %s", name, key, error.message)
                 queue.retry(key)
+            except FencedError:
+                raise
             except Exception:
                 log.exception("%s %s: internal error", name, key)
                 queue.retry(key)

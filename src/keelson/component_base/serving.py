@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 
 from aiohttp import web
 
-from . import metrics
+from . import certificates, metrics
+from .daemons import FatalError
+from .flags import Parser
 from .health import Checks
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,6 +47,43 @@ def application(endpoints: Mapping[str, Checks], *, authorize: Handler | None = 
         app.router.add_get(path + "/{name}", health(path, checks))
     app.router.add_get("/metrics", render)
     return app
+
+
+def add_flags(parser: Parser, port: int) -> None:
+    """The flags of the secure server, as upstream's component-base registers them."""
+    parser.address("--bind-address", "0.0.0.0", help="address of the health and metrics server")  # noqa: S104
+    parser.number("--secure-port", port, help="its port; 0 for one that the kernel chooses")
+    parser.text("--tls-cert-file", help="its certificate; self-signed where not given")
+    parser.text("--tls-private-key-file", help="the certificate's key")
+    parser.text("--client-ca-file", help="CA of the clients that may read /metrics")
+
+
+def secure(options: argparse.Namespace, endpoints: Mapping[str, Checks], *, now: datetime) -> Server:
+    """The server that the flags of `add_flags` ask for; /metrics is shown to clients that --client-ca-file trusts.
+
+    Raises FatalError naming the flag whose file can't be used.
+    """
+    certificate, key, client_ca = options.tls_cert_file, options.tls_private_key_file, options.client_ca_file
+    if bool(certificate) != bool(key):
+        raise FatalError("--tls-cert-file and --tls-private-key-file: give both or none")
+    try:
+        if certificate:
+            context = certificates.server_context(certificate, key, client_ca=client_ca)
+        else:
+            name = socket.gethostname()
+            context = certificates.self_signed_context([name], ["127.0.0.1"], now=now, client_ca=client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise FatalError(f"--tls-cert-file, --tls-private-key-file or --client-ca-file: {error}") from error
+    app = application(endpoints, authorize=_trusted_client)
+    return Server(app, options.bind_address, options.secure_port, context)
+
+
+async def _trusted_client(request: web.Request) -> web.StreamResponse:
+    transport = request.transport
+    # The handshake has verified what it got; without a certificate there is nobody to trust.
+    if transport is None or not transport.get_extra_info("peercert"):
+        raise web.HTTPUnauthorized(text="Unauthorized")
+    return web.Response()
 
 
 class Server:

@@ -1,0 +1,1 @@
+"""kube-controller-manager: the controllers that make the cluster what its objects say."""

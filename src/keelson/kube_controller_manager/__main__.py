@@ -1,0 +1,136 @@
+"""The kube-controller-manager daemon: flags, leader election, and the controllers of the leader."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keelson.client import kubeconfigs, leaderships
+from keelson.client.events import Recorder
+from keelson.client.informers import Factory
+from keelson.client.leaderships import Leadership
+from keelson.client.rest import Client
+from keelson.component_base import daemons, flags, logs, serving
+from keelson.component_base.daemons import FatalError
+from keelson.component_base.health import Checks
+
+from .contexts import Context, Controller, Settings
+from .controllers import registry
+
+log = logging.getLogger(__name__)
+_AGENT = "kube-controller-manager"
+
+
+def parser() -> flags.Parser:
+    """The daemon's flags, under upstream's names."""
+    result = flags.Parser(_AGENT, "Runs the controllers that make the cluster what its objects say.")
+    result.text("--kubeconfig", help="file with the API server's address and credentials")
+    result.text("--authentication-kubeconfig", help="accepted; /metrics is shown to whom --client-ca-file trusts")
+    result.text("--authorization-kubeconfig", help="accepted, as above")
+    serving.add_flags(result, 10257)
+    result.text("--requestheader-client-ca-file", help="accepted; no proxy stands in front of this server")
+    leaderships.add_flags(result, _AGENT)
+    result.strings("--controllers", ("*",), help=f"controllers to run: * for all, name, -name; {registry.names()}")
+    result.boolean("--allocate-node-cidrs", False, help="give each node a pod network")
+    result.network("--cluster-cidr", help="the pods' network, from which the nodes' are cut")
+    result.network("--service-cluster-ip-range", help="the services' network")
+    result.number("--node-cidr-mask-size", 0, help="prefix length of a node's pod network (default 24, IPv6 64)")
+    result.text("--cluster-name", "kubernetes", help="accepted; names cloud resources")
+    result.text("--cluster-signing-cert-file", help="CA that signs approved requests")
+    result.text("--cluster-signing-key-file", help="its key")
+    result.duration("--cluster-signing-duration", 365 * 86400.0, help="longest validity of a signed certificate")
+    result.text("--root-ca-file", help="CA published in every namespace and in token secrets")
+    result.text("--service-account-private-key-file", help="key that signs service account tokens")
+    result.boolean("--use-service-account-credentials", False, help="accepted; all controllers share one identity")
+    result.duration("--node-monitor-period", 5, help="how often nodes are looked at")
+    result.duration("--node-monitor-grace-period", 50, help="silence after which a node is not ready")
+    result.number("--terminated-pod-gc-threshold", 12500, help="finished pods that are kept")
+    result.boolean("--profiling", False, help="accepted; there is no profiling endpoint")
+    logs.add_flags(result)
+    return result
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The controllers' settings; FatalError names the flag that can't be used."""
+    networks = tuple(ipaddress.ip_network(part) for part in options.cluster_cidr.split(",") if part)
+    if options.allocate_node_cidrs and not networks:
+        raise FatalError("--cluster-cidr: --allocate-node-cidrs needs it")
+    sizes = tuple(options.node_cidr_mask_size or (24 if net.version == 4 else 64) for net in networks)
+    for net, size in zip(networks, sizes, strict=True):
+        if not net.prefixlen <= size <= net.max_prefixlen:
+            raise FatalError(f"--node-cidr-mask-size: {size} does not fit into --cluster-cidr {net}")
+    return Settings(
+        allocate_node_cidrs=options.allocate_node_cidrs,
+        cluster_cidrs=networks,
+        node_cidr_mask_sizes=sizes,
+        cluster_signing_certificate=_read("--cluster-signing-cert-file", options.cluster_signing_cert_file),
+        cluster_signing_key=_read("--cluster-signing-key-file", options.cluster_signing_key_file),
+        cluster_signing_duration=options.cluster_signing_duration,
+        root_ca=_read("--root-ca-file", options.root_ca_file).decode(),
+        service_account_key=_read("--service-account-private-key-file", options.service_account_private_key_file),
+        node_monitor_period=options.node_monitor_period,
+        node_monitor_grace_period=options.node_monitor_grace_period,
+        terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
+    )
+
+
+def _read(flag: str, path: str) -> bytes:
+    if not path:
+        return b""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FatalError(f"{flag}: {path}: {error.strerror}") from error
+
+
+async def control(client: Client, chosen: Sequence[type[Controller]], settings: Settings) -> None:
+    """Run these controllers over shared informers until cancelled."""
+    informers = Factory(client)
+    recorders: dict[str, Recorder] = {}
+
+    def recorder(component: str) -> Recorder:
+        return recorders.setdefault(component, Recorder(client, component=component))
+
+    context = Context(client=client, informers=informers, recorder=recorder, settings=settings)
+    running = [make(context) for make in chosen]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(informers.run())
+        for one in recorders.values():
+            group.create_task(one.run())
+        await informers.synced()
+        log.info("caches are synced; controllers start: %s", ", ".join(found.name for found in running))
+        for controller in running:
+            group.create_task(controller.run())
+
+
+async def run(options: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Serve health and metrics, and control while leading; FatalError names the flag that can't be used."""
+    settings = settings_of(options)
+    try:
+        chosen = registry.chosen(options.controllers, settings)
+        config = kubeconfigs.load(options.kubeconfig) if options.kubeconfig else kubeconfigs.in_cluster()
+    except (ValueError, kubeconfigs.KubeconfigError) as error:
+        raise FatalError(str(error)) from error
+    leadership = Leadership(options, config, agent=_AGENT)
+    checks = Checks()
+    checks.add("leaderElection", leadership.health)
+    endpoints = {"/healthz": checks, "/livez": checks, "/readyz": checks}
+    async with serving.secure(options, endpoints, now=datetime.now(UTC)):
+        daemons.ready()
+        await daemons.until_stopped(stop, leadership.run(lambda client: control(client, chosen, settings)))
+
+
+def main() -> None:
+    """Entry point."""
+    options = parser().parse_args()
+    logs.setup(options.v, options.logging_format)
+    daemons.run(lambda stop: run(options, stop))
+
+
+if __name__ == "__main__":
+    main()

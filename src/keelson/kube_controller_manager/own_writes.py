@@ -1,0 +1,52 @@
+"""Reading one's own writes: objects just written that the informer has not shown yet.
+
+A controller that creates a pod and looks at its informer at once does not see it and would create another. Here what
+it wrote lies over what it reads, until the informer tells of the object or the write grows too old to be trusted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from keelson.api import meta
+from keelson.api.meta import Object
+from keelson.client.informers import Informer
+
+# client-go's ExpectationsTimeout: by then a watch has delivered or was resumed.
+_TRUSTED_FOR = 300.0
+
+
+class OwnWrites:
+    """Creations and deletions of one collection that its informer is still to show."""
+
+    def __init__(self, informer: Informer, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._created: dict[str, tuple[Object, float]] = {}
+        self._deleted: dict[str, float] = {}
+        informer.add_handler(self._seen)
+
+    def created(self, obj: Object) -> None:
+        """The API answered a creation with this object."""
+        self._created[meta.key(obj)] = (obj, self._monotonic() + _TRUSTED_FOR)
+
+    def deleted(self, obj: Object) -> None:
+        """The API accepted the deletion of this object."""
+        self._deleted[meta.uid(obj)] = self._monotonic() + _TRUSTED_FOR
+
+    def _seen(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        assert obj is not None
+        self._created.pop(meta.key(obj), None)
+        if new is None or meta.is_deleting(new):
+            self._deleted.pop(meta.uid(obj), None)
+
+    def over(self, seen: Iterable[Object], belongs: Callable[[Object], bool]) -> list[Object]:
+        """What the informer shows, without what was deleted and with what was created and `belongs`."""
+        moment = self._monotonic()
+        self._created = {key: entry for key, entry in self._created.items() if entry[1] > moment}
+        self._deleted = {uid: until for uid, until in self._deleted.items() if until > moment}
+        result = [obj for obj in seen if meta.uid(obj) not in self._deleted]
+        known = {meta.key(obj) for obj in result}
+        result += [obj for key, (obj, _) in self._created.items() if key not in known and belongs(obj)]
+        return result

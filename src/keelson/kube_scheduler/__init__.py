@@ -1,0 +1,1 @@
+"""kube-scheduler: finds a node for each pod."""

@@ -1,0 +1,1 @@
+"""The scheduling decision: pure functions of a snapshot of nodes and pods."""

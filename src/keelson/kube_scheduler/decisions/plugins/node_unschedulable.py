@@ -1,0 +1,19 @@
+"""NodeUnschedulable: cordoned nodes take only pods that tolerate it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keelson.kube_scheduler.decisions.pods import PodInfo
+from keelson.kube_scheduler.decisions.snapshots import Mask, Snapshot
+from keelson.kube_scheduler.decisions.taints import tolerates
+
+NAME = "NodeUnschedulable"
+_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
+def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[tuple[Mask, str]]:  # noqa: A001 - the extension point's name
+    """spec.unschedulable is unset, or its taint tolerated."""
+    if not any(tolerates(found, _TAINT) for found in pod.tolerations):
+        cordoned = snapshot.mask(NAME, lambda row: bool((snapshot.nodes[row].get("spec") or {}).get("unschedulable")))
+        yield ~cordoned, "node(s) were unschedulable"

@@ -1,0 +1,88 @@
+"""The Node authoriser: a kubelet reaches what its pods need, and not its neighbour's."""
+
+from typing import Any
+
+import pytest
+
+from keelson.kube_apiserver.authorization.nodes import NodeAuthorizer
+from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.serving import request_infos
+
+KUBELET = User("system:node:n1", ("system:nodes", "system:authenticated"))
+POD: dict[str, Any] = {
+    "metadata": {"name": "web", "namespace": "a"},
+    "spec": {
+        "nodeName": "n1",
+        "serviceAccountName": "app",
+        "imagePullSecrets": [{"name": "pull"}],
+        "volumes": [
+            {"name": "v", "secret": {"secretName": "files"}},
+            {"name": "p", "projected": {"sources": [{"configMap": {"name": "projected"}}]}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": "claim"}},
+        ],
+        "containers": [
+            {
+                "name": "c",
+                "envFrom": [{"configMapRef": {"name": "all"}}],
+                "env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "one", "key": "k"}}}],
+            }
+        ],
+    },
+}
+CLAIM = {"metadata": {"name": "claim", "namespace": "a"}, "spec": {"volumeName": "volume"}}
+
+
+def _authorizer() -> NodeAuthorizer:
+    authorizer = NodeAuthorizer()
+    authorizer.put_pod(POD)
+    authorizer.put_claim(CLAIM)
+    return authorizer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/v1/namespaces/a/secrets/files", True),
+        ("GET", "/api/v1/namespaces/a/secrets/pull", True),
+        ("GET", "/api/v1/namespaces/a/secrets/one", True),
+        ("GET", "/api/v1/namespaces/a/configmaps/projected", True),
+        ("GET", "/api/v1/namespaces/a/configmaps/all", True),
+        ("GET", "/api/v1/namespaces/a/secrets/other", False),
+        ("GET", "/api/v1/namespaces/b/secrets/files", False),
+        ("GET", "/api/v1/namespaces/a/secrets", False),
+        ("PUT", "/api/v1/namespaces/a/secrets/files", False),
+        ("GET", "/api/v1/namespaces/a/persistentvolumeclaims/claim", True),
+        ("GET", "/api/v1/persistentvolumes/volume", True),
+        ("GET", "/api/v1/persistentvolumes/other", False),
+        ("POST", "/api/v1/namespaces/a/serviceaccounts/app/token", True),
+        ("POST", "/api/v1/namespaces/a/serviceaccounts/default/token", False),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1", True),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2", False),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/n1", False),
+        ("PATCH", "/api/v1/nodes/n1/status", True),
+        ("PATCH", "/api/v1/nodes/n2/status", False),
+        ("GET", "/api/v1/nodes/n2", False),
+        ("PATCH", "/api/v1/namespaces/a/pods/web/status", True),
+        ("POST", "/api/v1/namespaces/a/events", True),
+        ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests", True),
+        ("POST", "/apis/apps/v1/namespaces/a/deployments", False),
+        ("GET", "/metrics", False),
+    ],
+)
+def test_what_a_kubelet_may_do(method: str, path: str, allowed: bool) -> None:
+    assert bool(_authorizer().authorize(KUBELET, request_infos.of(method, path)).allowed) is allowed
+
+
+def test_what_a_pod_needed_goes_with_it() -> None:
+    authorizer = _authorizer()
+    info = request_infos.of("GET", "/api/v1/namespaces/a/secrets/files")
+    authorizer.put_pod({**POD, "metadata": {"name": "second", "namespace": "a"}})
+    authorizer.remove_pod("a/web")
+    assert authorizer.authorize(KUBELET, info).allowed
+    authorizer.remove_pod("a/second")
+    assert not authorizer.authorize(KUBELET, info).allowed
+
+
+def test_a_name_without_the_group_is_no_kubelet() -> None:
+    info = request_infos.of("GET", "/api/v1/namespaces/a/secrets/files")
+    assert not _authorizer().authorize(User("system:node:n1"), info).allowed

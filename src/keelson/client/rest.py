@@ -55,6 +55,8 @@ class Client:
         self._token = ""
         self._token_stamp = 0
         self.fence: Callable[[], None] | None = None
+        # A token that its owner renews (TokenRequest); it goes before what the configuration states.
+        self.token = ""
 
     @property
     def server(self) -> str:
@@ -89,6 +91,8 @@ class Client:
             await old.close()
 
     def _bearer(self) -> str:
+        if self.token:
+            return self.token
         if not self._config.token_file:
             return self._config.token
         path = Path(self._config.token_file)

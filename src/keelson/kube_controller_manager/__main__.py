@@ -19,11 +19,14 @@ from keelson.component_base import daemons, flags, logs, serving
 from keelson.component_base.daemons import FatalError
 from keelson.component_base.health import Checks
 
+from .accounts import AccountClients
 from .contexts import Context, Controller, Settings
 from .controllers import registry
 
 log = logging.getLogger(__name__)
 _AGENT = "kube-controller-manager"
+
+Chosen = Sequence[type[Controller]]
 
 
 def parser() -> flags.Parser:
@@ -46,7 +49,7 @@ def parser() -> flags.Parser:
     result.duration("--cluster-signing-duration", 365 * 86400.0, help="longest validity of a signed certificate")
     result.text("--root-ca-file", help="CA published in every namespace and in token secrets")
     result.text("--service-account-private-key-file", help="key that signs service account tokens")
-    result.boolean("--use-service-account-credentials", False, help="accepted; all controllers share one identity")
+    result.boolean("--use-service-account-credentials", False, help="each controller writes as its own account")
     result.duration("--node-monitor-period", 5, help="how often nodes are looked at")
     result.duration("--node-monitor-grace-period", 50, help="silence after which a node is not ready")
     result.number("--terminated-pod-gc-threshold", 12500, help="finished pods that are kept")
@@ -88,18 +91,22 @@ def _read(flag: str, path: str) -> bytes:
         raise FatalError(f"{flag}: {path}: {error.strerror}") from error
 
 
-async def control(client: Client, chosen: Sequence[type[Controller]], settings: Settings) -> None:
-    """Run these controllers over shared informers until cancelled."""
+async def control(client: Client, accounts: AccountClients | None, chosen: Chosen, settings: Settings) -> None:
+    """Run these controllers over shared informers until cancelled; each writes as its account where there are such."""
     informers = Factory(client)
     recorders: dict[str, Recorder] = {}
+    running: list[Controller] = []
+    for make in chosen:
+        writer = client if accounts is None or not make.account else await accounts.client(make.account)
 
-    def recorder(component: str) -> Recorder:
-        return recorders.setdefault(component, Recorder(client, component=component))
+        def recorder(component: str, writer: Client = writer) -> Recorder:
+            return recorders.setdefault(component, Recorder(writer, component=component))
 
-    context = Context(client=client, informers=informers, recorder=recorder, settings=settings)
-    running = [make(context) for make in chosen]
+        running.append(make(Context(client=writer, informers=informers, recorder=recorder, settings=settings)))
     async with asyncio.TaskGroup() as group:
         group.create_task(informers.run())
+        if accounts is not None:
+            group.create_task(accounts.run())
         for one in recorders.values():
             group.create_task(one.run())
         await informers.synced()
@@ -117,12 +124,20 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> None:
     except (ValueError, kubeconfigs.KubeconfigError) as error:
         raise FatalError(str(error)) from error
     leadership = Leadership(options, config, agent=_AGENT)
+
+    async def lead(client: Client) -> None:
+        if not options.use_service_account_credentials:
+            await control(client, None, chosen, settings)
+            return
+        async with AccountClients(client, config, agent=_AGENT) as accounts:
+            await control(client, accounts, chosen, settings)
+
     checks = Checks()
     checks.add("leaderElection", leadership.health)
     endpoints = {"/healthz": checks, "/livez": checks, "/readyz": checks}
     async with serving.secure(options, endpoints, now=datetime.now(UTC)):
         daemons.ready()
-        await daemons.until_stopped(stop, leadership.run(lambda client: control(client, chosen, settings)))
+        await daemons.until_stopped(stop, leadership.run(lead))
 
 
 def main() -> None:

@@ -48,9 +48,14 @@ class Context:
 
 
 class Controller(Protocol):
-    """One control loop. `name` is upstream's, as --controllers takes it."""
+    """One control loop. `name` is upstream's, as --controllers takes it.
+
+    `account` is the service account in kube-system that it writes as under --use-service-account-credentials; "" for
+    the daemon's own identity.
+    """
 
     name: str
+    account: str
 
     def __init__(self, context: Context) -> None: ...
 

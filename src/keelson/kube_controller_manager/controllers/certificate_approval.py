@@ -25,6 +25,7 @@ class CertificateApprovalController:
     """One reconcile per pending request."""
 
     name = "certificatesigningrequest-approving-controller"
+    account = "certificate-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

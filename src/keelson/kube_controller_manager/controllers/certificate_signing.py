@@ -23,6 +23,7 @@ class CertificateSigningController:
     """One reconcile per approved request."""
 
     name = "certificatesigningrequest-signing-controller"
+    account = "certificate-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -20,6 +20,7 @@ class DaemonSetController:
     """One reconcile per set; nodes' labels, taints and readiness queue all sets."""
 
     name = "daemonset-controller"
+    account = "daemon-set-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -23,6 +23,7 @@ class DeploymentController:
     """One step of the rollout per reconcile; the sets' changes bring the next."""
 
     name = "deployment-controller"
+    account = "deployment-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

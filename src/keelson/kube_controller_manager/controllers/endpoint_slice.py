@@ -19,6 +19,7 @@ class EndpointSliceController:
     """One reconcile per service; a pod queues the services of its namespace that select it."""
 
     name = "endpointslice-controller"
+    account = "endpointslice-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -32,6 +32,7 @@ class GarbageCollector:
     """Keeps metadata of all objects, and looks at an object whenever it, an owner or a dependent changed."""
 
     name = "garbage-collector-controller"
+    account = "generic-garbage-collector"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

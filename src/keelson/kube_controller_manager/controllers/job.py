@@ -19,6 +19,7 @@ class JobController:
     """One step a reconcile: count what ended, then start or stop pods."""
 
     name = "job-controller"
+    account = "job-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

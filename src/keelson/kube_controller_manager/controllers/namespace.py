@@ -21,6 +21,7 @@ class NamespaceController:
     """One reconcile per terminating namespace; repeated until nothing is left in it."""
 
     name = "namespace-controller"
+    account = "namespace-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

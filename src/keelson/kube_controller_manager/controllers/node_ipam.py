@@ -16,6 +16,7 @@ class NodeIpamController:
     """A single worker: two nodes never get the same network."""
 
     name = "node-ipam-controller"
+    account = "node-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -23,6 +23,7 @@ class NodeLifecycleController:
     """Silence is measured on our own clock from when a heartbeat was seen to change; hosts' clocks may differ."""
 
     name = "node-lifecycle-controller"
+    account = "node-controller"
 
     def __init__(self, context: Context, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._context = context

@@ -28,6 +28,7 @@ class PodGarbageCollector:
     """A sweep every 20 s."""
 
     name = "pod-garbage-collector-controller"
+    account = "pod-garbage-collector"
 
     def __init__(self, context: Context, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._context = context

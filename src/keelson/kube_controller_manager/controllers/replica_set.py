@@ -18,6 +18,7 @@ class ReplicaSetController:
     """One reconcile per set; level-triggered by the set and its pods."""
 
     name = "replicaset-controller"
+    account = "replicaset-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

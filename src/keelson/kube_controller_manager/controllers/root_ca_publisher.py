@@ -18,6 +18,7 @@ class RootCaPublisher:
     """One reconcile per namespace; an edited or deleted copy is restored."""
 
     name = "root-ca-certificate-publisher-controller"
+    account = "root-ca-cert-publisher"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

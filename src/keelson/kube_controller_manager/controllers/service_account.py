@@ -15,6 +15,7 @@ class ServiceAccountController:
     """One reconcile per namespace."""
 
     name = "serviceaccount-controller"
+    account = "service-account-controller"
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

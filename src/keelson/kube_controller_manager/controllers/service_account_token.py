@@ -28,6 +28,7 @@ class ServiceAccountTokenController:
     """One reconcile per secret."""
 
     name = "serviceaccount-token-controller"
+    account = ""
 
     def __init__(self, context: Context) -> None:
         self._client = context.client

@@ -16,6 +16,7 @@ class TaintEvictionController:
     """One reconcile per pod on a tainted node; it is looked at again when its toleration ends."""
 
     name = "taint-eviction-controller"
+    account = "node-controller"
 
     def __init__(self, context: Context) -> None:
         self._context = context

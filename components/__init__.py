@@ -1,0 +1,1 @@
+"""The toolkit: Pulumi components that turn typed settings into hosts, keys, daemons and a verified cluster."""

@@ -1,0 +1,28 @@
+"""The kinds this plugin serves, listed once."""
+
+from __future__ import annotations
+
+from components.provider.certificate import Certificate
+from components.provider.certificate_authority import CertificateAuthority
+from components.provider.cluster_objects import ClusterObjects
+from components.provider.convergence import Convergence
+from components.provider.kinds import Kind, Registry
+from components.provider.lab_network import LabNetwork
+from components.provider.machine_container import MachineContainer
+from components.provider.random_secret import RandomSecret
+from components.provider.service_account_key import ServiceAccountKey
+from components.provider.verification import Verification
+
+_KINDS: tuple[Kind, ...] = (
+    CertificateAuthority(),
+    Certificate(),
+    ServiceAccountKey(),
+    RandomSecret(),
+    LabNetwork(),
+    MachineContainer(),
+    Convergence(),
+    ClusterObjects(),
+    Verification(),
+)
+
+ALL = Registry({kind.type_name: kind for kind in _KINDS})

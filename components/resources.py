@@ -1,0 +1,249 @@
+"""The custom resources of our plugin as Pulumi sees them: one class a kind, inputs typed, outputs as attributes.
+
+The kinds themselves, and what their properties mean, are in `components.provider`. Property names are snake_case on the
+wire too, so that nothing translates the keys of role variables or the paths of files on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+
+class CertificateAuthority(pulumi.CustomResource):
+    """A self-signed root: see `components.provider.certificate_authority`."""
+
+    certificate: pulumi.Output[str]
+    private_key: pulumi.Output[str]
+    not_after: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        common_name: pulumi.Input[str],
+        validity_days: pulumi.Input[int] = 3650,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:CertificateAuthority",
+            resource_name,
+            {
+                "common_name": common_name,
+                "validity_days": validity_days,
+                "certificate": None,
+                "private_key": None,
+                "not_after": None,
+            },
+            opts,
+        )
+
+
+class Certificate(pulumi.CustomResource):
+    """A certificate and its key: see `components.provider.certificate`."""
+
+    certificate: pulumi.Output[str]
+    private_key: pulumi.Output[str]
+    not_after: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        authority: CertificateAuthority,
+        common_name: pulumi.Input[str],
+        usages: Sequence[str],
+        validity_days: pulumi.Input[int],
+        renew_before_days: pulumi.Input[int],
+        organizations: Sequence[str] = (),
+        dns_names: Sequence[pulumi.Input[str]] = (),
+        ip_addresses: Sequence[pulumi.Input[str]] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:Certificate",
+            resource_name,
+            {
+                "authority_certificate": authority.certificate,
+                "authority_private_key": authority.private_key,
+                "common_name": common_name,
+                "usages": list(usages),
+                "validity_days": validity_days,
+                "renew_before_days": renew_before_days,
+                "organizations": list(organizations),
+                "dns_names": list(dns_names),
+                "ip_addresses": list(ip_addresses),
+                "certificate": None,
+                "private_key": None,
+                "not_after": None,
+            },
+            opts,
+        )
+
+
+class ServiceAccountKey(pulumi.CustomResource):
+    """The key pair of service-account tokens: see `components.provider.service_account_key`."""
+
+    private_key: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+    def __init__(self, resource_name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(
+            "keelson:index:ServiceAccountKey", resource_name, {"private_key": None, "public_key": None}, opts
+        )
+
+
+class RandomSecret(pulumi.CustomResource):
+    """A drawn secret: see `components.provider.random_secret`."""
+
+    value: pulumi.Output[str]
+
+    def __init__(self, resource_name: str, *, form: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("keelson:index:RandomSecret", resource_name, {"form": form, "value": None}, opts)
+
+
+class LabNetwork(pulumi.CustomResource):
+    """A lab's network: see `components.provider.lab_network`."""
+
+    namespace: pulumi.Output[str]
+    link: pulumi.Output[str]
+    operator_address: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        clone: str,
+        stack: str,
+        subnet: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:LabNetwork",
+            resource_name,
+            {
+                "clone": clone,
+                "stack": stack,
+                "subnet": subnet,
+                "namespace": None,
+                "link": None,
+                "operator_address": None,
+            },
+            opts,
+        )
+
+
+class MachineContainer(pulumi.CustomResource):
+    """A host that is a machine container: see `components.provider.machine_container`."""
+
+    host: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        clone: str,
+        stack: str,
+        address: str,
+        image: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:MachineContainer",
+            resource_name,
+            {
+                "clone": clone,
+                "stack": stack,
+                "name": resource_name,
+                "address": address,
+                "image": image,
+                "running": None,
+                "host": None,
+            },
+            opts,
+        )
+
+
+class Convergence(pulumi.CustomResource):
+    """The roles of one host, converged: see `components.provider.convergence`."""
+
+    placed: pulumi.Output[dict[str, Any]]
+    generation: pulumi.Output[int]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        host: pulumi.Input[Mapping[str, Any]],
+        owned: bool,
+        roles: Sequence[str],
+        variables: Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:Convergence",
+            resource_name,
+            {
+                "host": host,
+                "owned": owned,
+                "roles": list(roles),
+                "variables": dict(variables),
+                "placed": None,
+                "generation": None,
+            },
+            opts,
+        )
+
+
+class ClusterObjects(pulumi.CustomResource):
+    """Objects that the toolkit keeps in a cluster: see `components.provider.cluster_objects`."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        kubeconfig: pulumi.Input[str],
+        objects: pulumi.Input[Sequence[Mapping[str, Any]]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:ClusterObjects",
+            resource_name,
+            {"kubeconfig": kubeconfig, "objects": objects, "applied": None},
+            opts,
+        )
+
+
+class Verification(pulumi.CustomResource):
+    """The suite of checks run against the hosts: see `components.provider.verification`."""
+
+    passed: pulumi.Output[int]
+    seconds: pulumi.Output[float]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        hosts: Sequence[Mapping[str, Any]],
+        kubeconfig: pulumi.Input[str],
+        nodes: Sequence[str],
+        generations: Mapping[str, pulumi.Input[int]],
+        report: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:Verification",
+            resource_name,
+            {
+                "hosts": list(hosts),
+                "kubeconfig": kubeconfig,
+                "nodes": list(nodes),
+                "generations": dict(generations),
+                "report": report,
+                "passed": None,
+                "seconds": None,
+            },
+            opts,
+        )

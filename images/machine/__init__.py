@@ -1,0 +1,1 @@
+"""The host image: a Debian tree that machine containers boot from."""

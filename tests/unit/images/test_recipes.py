@@ -1,0 +1,43 @@
+"""A recipe is checked before anything is built, and its comments do not make a new image."""
+
+from pathlib import Path
+
+import pytest
+
+from components.setup.errors import SetupError
+from images.machine import recipes
+
+MINIMAL = (
+    "suite: trixie\nmirror: http://deb.debian.org/debian\ncomponents: [main]\nvariant: minbase\npackages: [systemd]\n"
+)
+
+
+def test_the_recipe_of_the_project_is_valid() -> None:
+    assert "systemd" in recipes.load().packages
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("pakages: [x1]", "pakages"),
+        ("files: {/etc/../../x: y}", "files"),
+        ("masked_units: [ssh]", "masked_units"),
+        ("packages: ['a; rm']", "packages"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, line: str, named: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    key = line.split(":")[0]
+    kept = "".join(row + "\n" for row in MINIMAL.splitlines() if not row.startswith(f"{key}:"))
+    file.write_text(kept + line + "\n")
+    with pytest.raises(SetupError, match=named):
+        recipes.load(file)
+
+
+def test_a_comment_does_not_change_what_it_means(tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in "123")
+    one.write_text(MINIMAL)
+    two.write_text("# why\n" + MINIMAL)
+    three.write_text(MINIMAL.replace("[systemd]", "[systemd, kmod]"))
+    assert recipes.load(one).canonical() == recipes.load(two).canonical()
+    assert recipes.load(one).canonical() != recipes.load(three).canonical()

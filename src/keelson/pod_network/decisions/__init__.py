@@ -1,0 +1,1 @@
+"""What the node's network must be, as functions of the Nodes: no kernel, no clock, no file."""

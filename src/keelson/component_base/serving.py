@@ -10,7 +10,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from . import certificates, metrics
+from . import metrics
 from .daemons import FatalError
 from .flags import Parser
 from .health import Checks
@@ -63,6 +63,9 @@ def secure(options: argparse.Namespace, endpoints: Mapping[str, Checks], *, now:
 
     Raises FatalError naming the flag whose file can't be used.
     """
+    # Imported here, for the daemons that serve plain HTTP do without the X.509 library's several megabytes.
+    from . import certificates
+
     certificate, key, client_ca = options.tls_cert_file, options.tls_private_key_file, options.client_ca_file
     if bool(certificate) != bool(key):
         raise FatalError("--tls-cert-file and --tls-private-key-file: give both or none")

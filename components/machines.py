@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pulumi
@@ -18,7 +18,8 @@ Role = Literal["controlPlane", "node"]
 class Host:
     """A host as the other components see it.
 
-    `properties` are those of `components.hosts.models.Host`; `resource` is what made the host, None if it was adopted.
+    `properties` are those of `components.hosts.models.Host`; `resource` is what made the host, None if it was adopted;
+    `variables` are role variables that this kind of host adds to those of its roles.
     """
 
     name: str
@@ -26,6 +27,17 @@ class Host:
     role: Role
     properties: pulumi.Output[dict[str, Any]]
     resource: pulumi.Resource | None
+    variables: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
+
+    def described(self, roles: Sequence[str]) -> pulumi.Output[dict[str, Any]]:
+        """How the host is reached and what it runs, for the stack's outputs."""
+        return self.properties.apply(
+            lambda known: {
+                **{key: known[key] for key in ("name", "address", "port", "user", "host_key", "private_key_path")},
+                "role": self.role,
+                "roles": list(roles),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,45 @@ class MachineContainer(pulumi.CustomResource):
         )
 
 
+class AdoptedMachine(pulumi.CustomResource):
+    """A machine that exists already: see `components.provider.adopted_machine`."""
+
+    host: pulumi.Output[dict[str, Any]]
+    variables: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        address: str,
+        port: int,
+        user: str,
+        host_key: str,
+        private_key_path: str,
+        role: str,
+        balanced: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:AdoptedMachine",
+            resource_name,
+            {
+                "name": resource_name,
+                "address": address,
+                "port": port,
+                "user": user,
+                "host_key": host_key,
+                "private_key_path": private_key_path,
+                "role": role,
+                "balanced": balanced,
+                "host": None,
+                "variables": None,
+                "before": None,
+            },
+            opts,
+        )
+
+
 class Convergence(pulumi.CustomResource):
     """The roles of one host, converged: see `components.provider.convergence`."""
 
@@ -221,6 +260,7 @@ class Verification(pulumi.CustomResource):
 
     passed: pulumi.Output[int]
     seconds: pulumi.Output[float]
+    described: pulumi.Output[dict[str, Any]]
 
     def __init__(
         self,
@@ -244,6 +284,7 @@ class Verification(pulumi.CustomResource):
                 "report": report,
                 "passed": None,
                 "seconds": None,
+                "described": None,
             },
             opts,
         )

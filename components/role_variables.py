@@ -110,6 +110,7 @@ def kube_apiserver(cluster: Cluster, member: Member) -> Variables:
     front_proxy = cluster.pki.of_host(member.name, "front-proxy-client")
     others = [other.address for other in cluster.control_plane if other.name != member.name]
     return {
+        "kube_apiserver_release": cluster.release.version,
         "kube_apiserver_address": member.address,
         "kube_apiserver_etcd_servers": [f"https://{address}:2379" for address in [member.address, *others]],
         "kube_apiserver_service_cluster_ip_range": cluster.service_network,
@@ -133,9 +134,10 @@ def kube_scheduler(cluster: Cluster, member: Member) -> Variables:
     """The scheduler, which speaks to the API server of its own host."""
     certificate = cluster.pki.of_host(member.name, "scheduler")
     return {
+        "kube_scheduler_release": cluster.release.version,
         "kube_scheduler_kubeconfig": _kubeconfig(
             cluster, f"https://{member.address}:6443", "system:kube-scheduler", certificate
-        )
+        ),
     }
 
 
@@ -143,6 +145,7 @@ def kube_controller_manager(cluster: Cluster, member: Member) -> Variables:
     """The controllers, which speak to the API server of their own host and sign kubelets' certificates."""
     certificate = cluster.pki.of_host(member.name, "controller-manager")
     return {
+        "kube_controller_manager_release": cluster.release.version,
         "kube_controller_manager_kubeconfig": _kubeconfig(
             cluster, f"https://{member.address}:6443", "system:kube-controller-manager", certificate
         ),
@@ -169,6 +172,7 @@ def kubelet(cluster: Cluster, member: Member, host: pulumi.Output[dict[str, Any]
     """The node agent, which joins by the bootstrap token."""
     taint = {"key": "node-role.kubernetes.io/control-plane", "value": "", "effect": "NoSchedule"}
     return {
+        "kubelet_release": cluster.release.version,
         "kubelet_node_name": member.name,
         "kubelet_address": member.address,
         "kubelet_bootstrap_kubeconfig": pulumi.Output.all(
@@ -194,6 +198,7 @@ def kube_proxy(cluster: Cluster, member: Member) -> Variables:
     """The service proxy."""
     certificate = cluster.pki.of_node(member.name, "kube-proxy", "system:kube-proxy", [])
     return {
+        "kube_proxy_release": cluster.release.version,
         "kube_proxy_node_name": member.name,
         "kube_proxy_kubeconfig": _kubeconfig(cluster, cluster.endpoint, "system:kube-proxy", certificate),
         "kube_proxy_cluster_cidr": cluster.pod_network,
@@ -204,7 +209,9 @@ def pod_network(cluster: Cluster, member: Member) -> Variables:
     """The routes between hosts' pods; its user is bound to a role of ours that may watch Nodes."""
     certificate = cluster.pki.of_node(member.name, "pod-network", POD_NETWORK_USER, [])
     return {
+        "pod_network_release": cluster.release.version,
         "pod_network_node_name": member.name,
+        "pod_network_cluster_cidr": cluster.pod_network,
         "pod_network_kubeconfig": _kubeconfig(cluster, cluster.endpoint, POD_NETWORK_USER, certificate),
     }
 

@@ -21,6 +21,7 @@ def variables(cluster: Cluster, host: Host, *, control_plane: bool) -> Variables
         **role_variables.kubelet(cluster, member, host.properties, control_plane=control_plane),
         **role_variables.kube_proxy(cluster, member),
         **role_variables.pod_network(cluster, member),
+        **host.variables,
     }
 
 

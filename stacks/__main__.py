@@ -6,6 +6,7 @@ import pulumi
 
 from components import control_plane, kubeconfigs, releases, role_variables, workers
 from components.addons import Addons, AddonsArgs
+from components.adopted_machines import AdoptedMachines, AdoptedMachinesArgs, Existing
 from components.machines import MachineContainers, MachineContainersArgs, Wanted
 from components.network import Network, NetworkArgs
 from components.node_pool import NodePool, NodePoolArgs
@@ -36,17 +37,37 @@ pki = PublicKeyInfrastructure(
     ),
 )
 secrets = Secrets("secrets")
-network = Network("network", NetworkArgs(clone=str(clone), stack=stack.stack, subnet=stack.host_network))
-hosts = MachineContainers(
-    "hosts",
-    MachineContainersArgs(
-        clone=str(clone),
-        stack=stack.stack,
-        image=str(releases.machine_image()),
-        network=network,
-        hosts=[Wanted(machine.name, machine.address, machine.role) for machine in stack.machines],
-    ),
-).hosts
+if stack.host_kind == "bareMetal":
+    hosts = AdoptedMachines(
+        "hosts",
+        AdoptedMachinesArgs(
+            machines=[
+                Existing(
+                    name=machine.name,
+                    address=machine.address,
+                    port=machine.port,
+                    user=machine.user,
+                    host_key=machine.host_key,
+                    private_key_path=machine.private_key_file,
+                    role=machine.role,
+                )
+                for machine in stack.machines
+            ],
+            balanced=stack.virtual_address is not None,
+        ),
+    ).hosts
+else:
+    network = Network("network", NetworkArgs(clone=str(clone), stack=stack.stack, subnet=stack.host_network))
+    hosts = MachineContainers(
+        "hosts",
+        MachineContainersArgs(
+            clone=str(clone),
+            stack=stack.stack,
+            image=str(releases.machine_image()),
+            network=network,
+            hosts=[Wanted(machine.name, machine.address, machine.role) for machine in stack.machines],
+        ),
+    ).hosts
 
 cluster = Cluster(
     release=releases.release(),
@@ -118,22 +139,6 @@ verification = Verification(
 pulumi.export("kubeconfig", kubeconfig)
 pulumi.export("endpoint", cluster.endpoint)
 pulumi.export("ca", pki.cluster.certificate)
-pulumi.export(
-    "hosts",
-    [
-        host.properties.apply(
-            lambda known, role=host.role: {
-                "name": known["name"],
-                "address": known["address"],
-                "port": known["port"],
-                "user": known["user"],
-                "host_key": known["host_key"],
-                "private_key_path": known["private_key_path"],
-                "role": role,
-                "roles": roles[known["name"]],
-            }
-        )
-        for host in [*control_hosts, *node_hosts]
-    ],
-)
+pulumi.export("hosts", [host.described(roles[host.name]) for host in [*control_hosts, *node_hosts]])
 pulumi.export("certificate_expiries", pki.expiries)
+pulumi.export("verification", verification.result.described)

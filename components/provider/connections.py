@@ -29,6 +29,10 @@ class UnreachableError(ResourceError):
     """The host does not answer on its SSH port."""
 
 
+class ImpostorError(ResourceError):
+    """What answers is another machine than the one whose key was pinned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a host is and who it must be: `host_key` is its public key, "type base64"."""
@@ -144,7 +148,7 @@ def connect(target: Target) -> Iterator[Connection]:
     try:
         connection.open()
     except paramiko.BadHostKeyException as error:
-        raise ResourceError(
+        raise ImpostorError(
             f"{where}: presents another SSH host key than the pinned one; is this the machine that was meant?"
         ) from error
     except paramiko.AuthenticationException as error:
@@ -155,7 +159,7 @@ def connect(target: Target) -> Iterator[Connection]:
         reason = str(error) or type(error).__name__
         if "not found in known_hosts" in reason:
             # The server offered no key of the pinned type at all.
-            raise ResourceError(f"{where}: has no {kind} host key, which is what was pinned") from error
+            raise ImpostorError(f"{where}: has no {kind} host key, which is what was pinned") from error
         raise UnreachableError(f"{where}: does not answer SSH: {reason}") from error
     try:
         yield Connection(target, connection)

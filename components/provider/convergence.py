@@ -25,11 +25,15 @@ Placed = dict[str, Any]
 # Roles that run no daemon which others rely on: changing them on all hosts at once stops nothing.
 _WITHOUT_MEMBERS: Final = frozenset({"base"})
 
-_NEEDS: Final[dict[str, Any]] = {
+_RELEASE: Final = "base_bundle_version"
+"""The variable that says which release is current on a host; other roles' units run from it."""
+
+NEEDS: Final[dict[str, Any]] = {
     "free_mebibytes": {"/opt": 512, "/var/lib": 512, "/etc": 8},
     "python": [3, 11],
     "filesystems": ["overlay", "tmpfs", "cgroup2"],
 }
+"""What `remote/check_host.py` must find on a host before anything is placed on it."""
 
 
 class Convergence(Kind):
@@ -45,7 +49,11 @@ class Convergence(Kind):
         if roles is UNKNOWN or variables is UNKNOWN:
             return {**values, "placed": UNKNOWN}, []
         try:
-            placed = {name: _wanted(role_sources.load(name), _of_role(name, variables or {}, roles)) for name in roles}
+            release = (variables or {}).get(_RELEASE)
+            placed = {
+                name: _wanted(role_sources.load(name), _of_role(name, variables or {}, roles), release)
+                for name in roles
+            }
         except (renderings.RenderError, FileNotFoundError) as error:
             return values, [Failure("variables", str(error))]
         return {**values, "placed": placed}, []
@@ -191,10 +199,12 @@ def _of_role(name: str, variables: Mapping[str, Any], roles: Sequence[str]) -> d
     return {variable: value for variable, value in variables.items() if owner(variable) == name}
 
 
-def _wanted(role: role_sources.Role, variables: Mapping[str, Any]) -> Any:
+def _wanted(role: role_sources.Role, variables: Mapping[str, Any], release: Any) -> Any:
     desired = renderings.desired(role, variables)
     # A host's cache path says nothing about what is in the file; the digest beside it does.
     telling = {name: value for name, value in variables.items() if not name.endswith("_archive")}
+    if desired.uses_release:
+        telling[_RELEASE] = release
     if contains_unknown(telling):
         digest: Any = UNKNOWN
     else:
@@ -235,7 +245,7 @@ def _outdated(inputs: Values, there: Mapping[str, Any], recorded: Mapping[str, A
 def _survey(target: Target, placed: Mapping[str, Any]) -> dict[str, Any]:
     """Check that roles can converge on the host, and see what is there already."""
     with connect(target) as connection:
-        reasons = connection.run_script("check_host.py", _NEEDS)
+        reasons = connection.run_script("check_host.py", NEEDS)
         if reasons:
             raise ResourceError(f"{target.name}: {'; '.join(reasons)}")
         return _inspect_over(connection, placed)

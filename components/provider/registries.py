@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.provider.adopted_machine import AdoptedMachine
 from components.provider.certificate import Certificate
 from components.provider.certificate_authority import CertificateAuthority
 from components.provider.cluster_objects import ClusterObjects
@@ -20,6 +21,7 @@ _KINDS: tuple[Kind, ...] = (
     RandomSecret(),
     LabNetwork(),
     MachineContainer(),
+    AdoptedMachine(),
     Convergence(),
     ClusterObjects(),
     Verification(),

@@ -25,6 +25,9 @@ ANSIBLE_WHITESPACE: Final[dict[str, Any]] = {
 }
 
 
+_CURRENT_RELEASE: Final = "/opt/keelson/current/"
+
+
 class RenderError(Exception):
     """A role's template cannot be rendered from the variables given; says which and why."""
 
@@ -51,12 +54,14 @@ class Health:
 class Desired:
     """A role's wishes: `files` by path, `units` by name, and which unit a file's change restarts or reloads.
 
-    A file is its fingerprint, or `UNKNOWN` in a preview; a unit is "enabled active" or the like.
+    A file is its fingerprint, or `UNKNOWN` in a preview; a unit is "enabled active" or the like. `uses_release` says
+    that its units run what /opt/keelson/current leads to, so that they restart when that changes.
     """
 
     files: dict[str, Any]
     units: dict[str, str]
     restarts: dict[str, str]
+    uses_release: bool
     health: Health | None
 
 
@@ -75,6 +80,7 @@ def desired(role: Role, variables: Mapping[str, Any]) -> Desired:
         **ANSIBLE_WHITESPACE,
     )
     files: dict[str, Any] = {}
+    uses_release = False
     restarts: dict[str, str] = {}
     for entry in role.files:
         condition = entry.get("when_set")
@@ -86,6 +92,7 @@ def desired(role: Role, variables: Mapping[str, Any]) -> Desired:
         except _NotKnownYet.Error:
             files[path] = UNKNOWN
         else:
+            uses_release = uses_release or _CURRENT_RELEASE in content
             files[path] = fingerprint(
                 hashlib.sha256(content.encode()).hexdigest(),
                 str(entry["mode"]),
@@ -98,7 +105,13 @@ def desired(role: Role, variables: Mapping[str, Any]) -> Desired:
         unit["name"]: unit_state(enabled=unit.get("enabled", True), started=unit.get("state", "started") == "started")
         for unit in role.units
     }
-    return Desired(files=files, units=units, restarts=restarts, health=_health(role, environment, known))
+    return Desired(
+        files=files,
+        units=units,
+        restarts=restarts,
+        uses_release=uses_release,
+        health=_health(role, environment, known),
+    )
 
 
 def _health(role: Role, environment: jinja2.Environment, known: Mapping[str, Any]) -> Health | None:

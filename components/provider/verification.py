@@ -31,12 +31,13 @@ class Verification(Kind):
     """Inputs: `hosts` (each with properties, groups and variables), `kubeconfig`, `nodes` (names that must be Ready),
     `generations` (by host: what was converged since), `report` (path of the JUnit file).
 
-    Outputs: `passed` and `seconds`.
+    Outputs: `passed`, `seconds`, and `described`, the suite's --hosts-file with the lab's own known_hosts beside the
+    report, for whoever runs the suite again.
     """
 
     type_name: ClassVar[str] = "keelson:index:Verification"
-    computed_outputs: ClassVar[tuple[str, ...]] = ("passed", "seconds")
-    secret_outputs: ClassVar[frozenset[str]] = frozenset({"kubeconfig", "hosts"})
+    computed_outputs: ClassVar[tuple[str, ...]] = ("passed", "seconds", "described")
+    secret_outputs: ClassVar[frozenset[str]] = frozenset({"kubeconfig"})
     updatable: ClassVar[frozenset[str]] = frozenset({"hosts", "kubeconfig", "nodes", "generations", "report"})
 
     async def diff(self, context: Context, old_inputs: Values, outputs: Values, new_inputs: Values) -> list[Change]:
@@ -53,7 +54,13 @@ class Verification(Kind):
         """Run the suite again."""
         started = time.monotonic()
         passed = await asyncio.to_thread(_verify, context, inputs)
-        return {**inputs, "passed": passed, "seconds": round(time.monotonic() - started, 1)}
+        known_hosts = Path(inputs["report"]).with_name("known_hosts")
+        return {
+            **inputs,
+            "passed": passed,
+            "seconds": round(time.monotonic() - started, 1),
+            "described": describe(inputs["hosts"], known_hosts=str(known_hosts)),
+        }
 
 
 def _verify(context: Context, inputs: Values) -> int:
@@ -92,21 +99,8 @@ def run_suite(hosts: Sequence[Mapping[str, Any]], *, kubeconfig: str | None, rep
         known_hosts = private / "known_hosts"
         targets = [Target.of(host["properties"]) for host in hosts]
         known_hosts.write_text("".join(target.known_hosts_line for target in targets))
-        described = [
-            {
-                "name": target.name,
-                "address": target.address,
-                "user": target.user,
-                "port": target.port,
-                "private_key_path": target.private_key_path,
-                "known_hosts": str(known_hosts),
-                "groups": list(host["groups"]),
-                "variables": dict(host["variables"]),
-            }
-            for target, host in zip(targets, hosts, strict=True)
-        ]
         hosts_file = private / "hosts.json"
-        hosts_file.write_text(json.dumps({"hosts": described}))
+        hosts_file.write_text(json.dumps(describe(hosts, known_hosts=str(known_hosts))))
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         if kubeconfig:
             (private / "kubeconfig").write_text(kubeconfig)
@@ -125,6 +119,26 @@ def run_suite(hosts: Sequence[Mapping[str, Any]], *, kubeconfig: str | None, rep
         if done.returncode != 0:
             raise ResourceError(_failure(done, report))
         return _passed(report)
+
+
+def describe(hosts: Sequence[Mapping[str, Any]], *, known_hosts: str) -> dict[str, Any]:
+    """The hosts as `tests/hosts` wants them in its --hosts-file; `known_hosts` is the file that pins their keys."""
+    targets = [Target.of(host["properties"]) for host in hosts]
+    return {
+        "hosts": [
+            {
+                "name": target.name,
+                "address": target.address,
+                "user": target.user,
+                "port": target.port,
+                "private_key_path": target.private_key_path,
+                "known_hosts": known_hosts,
+                "groups": list(host["groups"]),
+                "variables": dict(host["variables"]),
+            }
+            for target, host in zip(targets, hosts, strict=True)
+        ]
+    }
 
 
 def _passed(report: Path) -> int:

@@ -97,7 +97,9 @@ def reasons(survey: Mapping[str, Any]) -> list[str]:
     if python != PYTHON:
         found.append(f"its python3 is {_dotted(python)}, and the release is for {_dotted(PYTHON)} (Debian 13)")
     if survey["architecture"] not in ARCHITECTURES:
-        found.append(f"its architecture is {survey['architecture']}, and releases are for {' and '.join(ARCHITECTURES)}")
+        found.append(
+            f"its architecture is {survey['architecture']}, and releases are for {' and '.join(ARCHITECTURES)}"
+        )
     if survey["roles"]:
         found.append(
             f"is a host of a Keelson cluster already (it has {', '.join(survey['roles'])}): destroy that stack first"

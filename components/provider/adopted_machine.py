@@ -37,7 +37,7 @@ class AdoptedMachine(Kind):
     async def check(self, context: Context, inputs: Properties) -> tuple[Values, list[Failure]]:
         """The operator's key must be there: no machine could be reached without it."""
         path = inputs.values.get("private_key_path")
-        if path is not UNKNOWN and not Path(str(path)).is_file():
+        if path is not UNKNOWN and not await asyncio.to_thread(Path(str(path)).is_file):
             return inputs.values, [Failure("private_key_path", f"{inputs.values.get('name')}: there is no file {path}")]
         return inputs.values, []
 

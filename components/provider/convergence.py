@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from components.provider import playbooks, renderings, role_sources
-from components.provider.connections import Connection, Target, UnreachableError, connect
+from components.provider.connections import Connection, ImpostorError, Target, UnreachableError, connect
 from components.provider.kinds import Change, Context, Created, Failure, Found, Kind, ResourceError, Values
 from components.provider.property_values import UNKNOWN, Properties, contains_unknown, differences
 from components.provider.renderings import Desired
@@ -119,7 +119,11 @@ class Convergence(Kind):
         host = outputs.get("host")
         if host is None:
             return
-        await asyncio.to_thread(_release, Target.of(host), outputs.get("placed") or {})
+        try:
+            await asyncio.to_thread(_release, Target.of(host), outputs.get("placed") or {})
+        except ImpostorError as error:
+            # The machine that was converged is not there any more; this one was never ours to change.
+            context.report.warning(f"{error}; nothing was released")
 
     def previewed(self, inputs: Values, outputs: Values | None) -> Values:
         """An update leads where its inputs say."""

@@ -23,7 +23,7 @@ VOLATILE = ("/run/containerd/io.containerd.grpc.v1.cri", "/run/keelson")
 
 def run(*command: str) -> None:
     """Run a command that must succeed; its complaint is the last line that the operator is shown."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
 

@@ -28,6 +28,7 @@ short_description: Place all files of a role
 description:
   - Writes each file that differs, atomically, with its owner and mode set before its content is visible.
   - Removes files that the role placed before and no longer has.
+  - Keeps a file that was there before any role placed it under /var/lib/keelson/originals, for the host's release.
   - Records path, digest, mode, owner, group, unit and secrecy of each file in /var/lib/keelson/manifest.d/<role>.json.
 options:
   role: {description: Name of the role., type: str, required: true}
@@ -48,6 +49,7 @@ units: {description: "By unit, digests of its definition and of its configuratio
 """
 
 MANIFESTS = Path("/var/lib/keelson/manifest.d")
+ORIGINALS = Path("/var/lib/keelson/originals")
 DEFINITIONS = "/etc/systemd/system/"
 
 
@@ -140,6 +142,17 @@ def recorded(manifest: Path) -> list[dict[str, Any]]:
         return []
 
 
+def keep_original(path: Path, old: dict[str, Any]) -> None:
+    """Keep the file that is about to be replaced, once, if no role placed it: it is the host's own."""
+    kept = ORIGINALS / path.relative_to("/")
+    if kept.exists():
+        return
+    if any(entry["path"] == str(path) for manifest in MANIFESTS.glob("*.json") for entry in recorded(manifest)):
+        return
+    ORIGINALS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write(kept, path.read_bytes(), old)
+
+
 def contents(archive: str, count: int) -> list[bytes]:
     """The archive's members in order. Raises RefusedError where it is not what the operator's half sends."""
     found = []
@@ -173,6 +186,8 @@ def place(role: str, files: list[dict[str, Any]], bodies: list[bytes], *, check:
         changed.append(entry["path"])
         differences.append(difference(entry, old, body))
         if not check:
+            if old is not None:
+                keep_original(path, old)
             write(path, body, target)
     manifest = MANIFESTS / f"{role}.json"
     kept = {entry["path"] for entry in files}

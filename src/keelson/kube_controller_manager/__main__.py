@@ -23,7 +23,7 @@ from .accounts import AccountClients
 from .contexts import Context, Controller, Settings
 from .controllers import registry
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("keelson.kube_controller_manager")
 _AGENT = "kube-controller-manager"
 
 Chosen = Sequence[type[Controller]]

@@ -119,10 +119,9 @@ class DeploymentController:
         for name in plan.delete:
             await self._client.delete(SETS, name, namespace=meta.namespace(deployment), uid=meta.uid(by_name[name]))
         if plan.revision and meta.annotations(deployment).get(deployments.REVISION) != plan.revision:
-            annotations = {"metadata": {"annotations": {deployments.REVISION: plan.revision}}}
-            deployment = await self._client.patch(
-                RESOURCE, meta.name(deployment), annotations, namespace=meta.namespace(deployment)
-            )
+            annotations = {**meta.annotations(deployment), deployments.REVISION: plan.revision}
+            head = {**deployment["metadata"], "annotations": annotations}
+            deployment = await self._client.update(RESOURCE, {**deployment, "metadata": head})
         return deployment
 
     def _tell_scaled(self, deployment: Object, found: Object, size: int) -> None:

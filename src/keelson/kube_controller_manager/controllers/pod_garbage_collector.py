@@ -83,8 +83,8 @@ class PodGarbageCollector:
         namespace, name = meta.namespace(pod), meta.name(pod)
         try:
             if phase(pod) not in {"Succeeded", "Failed"}:
-                status = {**(pod.get("status") or {}), "phase": "Failed", "reason": "PodGC"}
-                await self._client.update_status("pods", {**pod, "status": status})
+                patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"phase": "Failed", "reason": "PodGC"}}
+                await self._client.patch("pods", name, patch, namespace=namespace, subresource="status")
             await self._client.delete("pods", name, namespace=namespace, uid=meta.uid(pod), grace_period_seconds=0)
         except errors.StatusError as error:
             if error.code not in {404, 409}:

@@ -1,7 +1,7 @@
 """Generate the messages of etcd's API (`keelson/storage/_gen`) from our own minimal definition, or check them.
 
-    python tools/storage_stubs.py          # writes
-    python tools/storage_stubs.py --check  # exit status 1 where what is written differs
+python tools/storage_stubs.py          # writes
+python tools/storage_stubs.py --check  # exit status 1 where what is written differs
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def test_ephemeral_containers_and_resize_take_only_their_own() -> None:
 
 def test_custom_resources_count_generations_of_all_but_status() -> None:
     old = {"metadata": {"name": "a", "generation": 1, "labels": {"x": "1"}}, "spec": {"a": 1}, "status": {"b": 1}}
-    new = {"metadata": {"name": "a"}, "spec": {"a": 2}, "status": {"b": 2}}
+    new: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"a": 2}, "status": {"b": 2}}
     strategies.prepare_update(CRON_TABS, new, old)
     assert new["metadata"]["generation"] == 2
     assert new["status"] == {"b": 1}
@@ -216,3 +216,42 @@ def test_what_put_may_do() -> None:
     assert not strategies.allows_create_on_update(pod)
     assert not strategies.allows_unconditional_update(lease)
     assert strategies.allows_unconditional_update(pod)
+
+
+ADDRESSED = {
+    "metadata": {"name": "s"},
+    "spec": {
+        "type": "NodePort",
+        "clusterIP": "10.0.0.1",
+        "clusterIPs": ["10.0.0.1"],
+        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "SingleStack",
+        "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}],
+    },
+}
+
+
+def test_an_update_that_names_no_address_keeps_what_was_allocated() -> None:
+    ports: list[dict[str, Any]] = [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]
+    new = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": ports}}
+    spec = updated("services", new, ADDRESSED)["spec"]
+    assert (spec["clusterIP"], spec["clusterIPs"], spec["ipFamilies"]) == ("10.0.0.1", ["10.0.0.1"], ["IPv4"])
+    assert [port.get("nodePort") for port in spec["ports"]] == [30080, None]
+
+
+def test_allocations_end_with_the_type_that_wanted_them() -> None:
+    new: dict[str, Any] = copy.deepcopy(ADDRESSED)
+    new["spec"]["type"] = "ClusterIP"
+    spec = updated("services", new, ADDRESSED)["spec"]
+    assert "nodePort" not in spec["ports"][0]
+    assert spec["clusterIP"] == "10.0.0.1"
+    new = copy.deepcopy(ADDRESSED)
+    new["spec"] |= {"type": "ExternalName", "externalName": "x.y"}
+    assert set(updated("services", new, ADDRESSED)["spec"]) == {"type", "externalName", "ports"}
+
+
+def test_a_node_port_that_was_asked_for_anew_is_kept() -> None:
+    new: dict[str, Any] = copy.deepcopy(ADDRESSED)
+    new["spec"]["type"] = "ClusterIP"
+    new["spec"]["ports"][0]["nodePort"] = 30081
+    assert updated("services", new, ADDRESSED)["spec"]["ports"][0]["nodePort"] == 30081

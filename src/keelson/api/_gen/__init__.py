@@ -1,0 +1,1 @@
+"""Generated types; see tools/typed_dicts.py."""

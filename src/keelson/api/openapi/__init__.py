@@ -1,0 +1,133 @@
+"""The API described to its clients: OpenAPI v3 by group and version (KEP-2896), and Swagger 2.0 in one document.
+
+Documents are made when they are asked for and kept by nobody: they are large, and few clients want them. The server
+decides how long it remembers the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from keelson.api import definitions
+from keelson.api.openapi import components, operations
+from keelson.api.resources import Resource
+
+
+class Custom(NamedTuple):
+    """What OpenAPI says of a custom resource: its CRD version's structural schema and the kind of its lists."""
+
+    schema: Mapping[str, Any]
+    list_kind: str
+
+
+# By (group, version, kind).
+Customs = Mapping[tuple[str, str, str], Custom]
+
+_SECURITY = {
+    "type": "apiKey",
+    "description": "Bearer Token authentication",
+    "name": "authorization",
+    "in": "header",
+}
+
+
+def path_of(group: str, version: str) -> str:
+    """The name of a group and version in the index of v3: "api/v1" or "apis/apps/v1"."""
+    return f"apis/{group}/{version}" if group else f"api/{version}"
+
+
+def _grouped(resources: Iterable[Resource]) -> dict[tuple[str, str], list[Resource]]:
+    found: dict[tuple[str, str], list[Resource]] = {}
+    for resource in resources:
+        found.setdefault((resource.group, resource.version), []).append(resource)
+    return found
+
+
+def _digest(found: Iterable[Resource], customs: Customs) -> str:
+    """Tells documents apart by what they are made of, so that the index need not make them."""
+    digest = hashlib.sha256(definitions.VERSION.encode())
+    for resource in sorted(found, key=lambda each: each.plural):
+        digest.update(repr(resource).encode())
+        custom = customs.get((resource.group, resource.version, resource.kind))
+        if custom is not None:
+            digest.update(orjson.dumps(custom.schema, option=orjson.OPT_SORT_KEYS))
+    return digest.hexdigest().upper()
+
+
+def index_v3(resources: Iterable[Resource], customs: Customs | None = None) -> dict[str, Any]:
+    """`/openapi/v3`: where each group and version has its document; the address changes with the content."""
+    paths = {}
+    for (group, version), found in sorted(_grouped(resources).items()):
+        path = path_of(group, version)
+        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_digest(found, customs or {})}"}
+    return {"paths": paths}
+
+
+def _custom_name(group: str, version: str, kind: str) -> str:
+    """Definitions are named like Java packages: example.com becomes com.example."""
+    return ".".join([*reversed(group.split(".")), version, kind])
+
+
+def _described(found: Iterable[Resource], customs: Customs, *, v3: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The paths and definitions of resources."""
+    names = components.names_by_kind()
+    make = operations.Paths(v3=v3)
+    roots = {operations.STATUS, operations.DELETE_OPTIONS, operations.PATCH}
+    own: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
+    for resource in found:
+        key = (resource.group, resource.version, resource.kind)
+        custom = customs.get(key)
+        if custom is not None:
+            name = _custom_name(*key)
+            list_name = _custom_name(resource.group, resource.version, custom.list_kind)
+            own[name] = components.custom(*key, custom.schema, v3=v3)
+            own[list_name] = components.custom_list(*key, custom.list_kind, name, v3=v3)
+            roots |= {components.OBJECT_META, components.LIST_META}
+        else:
+            name = names[key]
+            list_name = names.get((resource.group, resource.version, f"{resource.kind}List"), name)
+            roots |= {name, list_name}
+        if "scale" in resource.subresources:
+            roots.add(operations.SCALE)
+        paths.update(make.of(resource, name, list_name))
+    return dict(sorted(paths.items())), {**components.components(roots, v3=v3), **own}
+
+
+def document_v3(
+    resources: Iterable[Resource], group: str, version: str, *, release: str, customs: Customs | None = None
+) -> bytes | None:
+    """The OpenAPI v3 document of one group and version; None where nothing is served there.
+
+    `release` is the server's version, such as "v1.36.0".
+    """
+    found = _grouped(resources).get((group, version))
+    if found is None:
+        return None
+    paths, schemas = _described(found, customs or {}, v3=True)
+    document = {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": release},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": _SECURITY}},
+        "security": [{"BearerToken": []}],
+    }
+    return orjson.dumps(document)
+
+
+def document_v2(resources: Iterable[Resource], *, release: str, customs: Customs | None = None) -> bytes:
+    """The Swagger 2.0 document of everything that is served."""
+    paths, schemas = _described(resources, customs or {}, v3=False)
+    document = {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": release},
+        "paths": paths,
+        "definitions": schemas,
+        "securityDefinitions": {"BearerToken": _SECURITY},
+        "security": [{"BearerToken": []}],
+    }
+    return orjson.dumps(document)

@@ -1,0 +1,164 @@
+"""Definitions in the two dialects of OpenAPI that clients read: v3 components and Swagger 2.0 definitions.
+
+The markers of lists, patches and kinds are alike in both. They differ in how a reference is written beside other
+fields: Swagger lets it stand, v3 wants it inside `allOf`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from keelson.api.schemas import definitions, descriptions
+
+V3_PREFIX = "#/components/schemas/"
+V2_PREFIX = "#/definitions/"
+
+_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_SPECIAL_V3: dict[str, dict[str, Any]] = {
+    _INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+    _QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
+}
+_SPECIAL_V2: dict[str, dict[str, Any]] = {
+    _INT_OR_STRING: {"format": "int-or-string", "type": "string"},
+    _QUANTITY: {"type": "string"},
+}
+
+Node = Mapping[str, Any]
+Refer = Callable[[str], dict[str, Any]]
+
+
+def reference_v3(name: str) -> dict[str, Any]:
+    """A reference to a component."""
+    return {"$ref": V3_PREFIX + name}
+
+
+def reference_v2(name: str) -> dict[str, Any]:
+    """A reference to a Swagger definition."""
+    return {"$ref": V2_PREFIX + name}
+
+
+def _translate(node: Node, description: str, refer: Refer, *, wrap: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if description:
+        result["description"] = description
+    for key, value in node.items():
+        match key:
+            case "$ref":
+                if wrap and (description or len(node) > 1):
+                    result["allOf"] = [refer(value)]
+                else:
+                    result.update(refer(value))
+            case "properties" | "oneOf":
+                continue
+            case "items" | "additionalProperties":
+                result[key] = _translate(value, "", refer, wrap=wrap)
+            case _:
+                result[key] = value
+    return result
+
+
+def _definition(name: str, node: Node, prose: Mapping[str, str], *, v3: bool) -> dict[str, Any]:
+    refer = reference_v3 if v3 else reference_v2
+    special = (_SPECIAL_V3 if v3 else _SPECIAL_V2).get(name)
+    if special is not None:
+        return {"description": prose[""], **special} if prose.get("") else dict(special)
+    result = _translate(node, prose.get("", ""), refer, wrap=v3)
+    if "properties" in node:
+        result["properties"] = {
+            key: _translate(child, prose.get(key, ""), refer, wrap=v3) for key, child in node["properties"].items()
+        }
+    return result
+
+
+def _reached(roots: Iterable[str], known: Mapping[str, Node]) -> list[str]:
+    def references(node: Node) -> Iterable[str]:
+        if "$ref" in node:
+            yield node["$ref"]
+        for child in node.get("properties", {}).values():
+            yield from references(child)
+        for key in ("items", "additionalProperties"):
+            if key in node:
+                yield from references(node[key])
+
+    pending, found = list(roots), dict[str, None]()
+    while pending:
+        name = pending.pop()
+        if name not in found and name in known:
+            found[name] = None
+            pending.extend(references(known[name]))
+    return sorted(found)
+
+
+def components(roots: Iterable[str], *, v3: bool) -> dict[str, Any]:
+    """What the definitions named by `roots` reach, with prose, in the dialect asked for."""
+    known, prose = definitions(), descriptions()
+    return {name: _definition(name, known[name], prose.get(name, {}), v3=v3) for name in _reached(roots, known)}
+
+
+def names_by_kind() -> dict[tuple[str, str, str], str]:
+    """The definition of each (group, version, kind)."""
+    found: dict[tuple[str, str, str], str] = {}
+    for name, node in definitions().items():
+        for gvk in node.get("x-kubernetes-group-version-kind", ()):
+            found[gvk["group"], gvk["version"], gvk["kind"]] = name
+    return found
+
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+OBJECT_META = f"{_META}.ObjectMeta"
+LIST_META = f"{_META}.ListMeta"
+# A structural schema's own extensions that Swagger 2.0 readers can't make sense of.
+_V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
+
+
+def custom(group: str, version: str, kind: str, schema: Node, *, v3: bool) -> dict[str, Any]:
+    """The definition of a custom kind from its structural schema."""
+    refer = reference_v3 if v3 else reference_v2
+    result = dict(schema) if v3 else _plain(schema)
+    metadata: dict[str, Any] = refer(OBJECT_META)
+    properties = {
+        **result.get("properties", {}),
+        "apiVersion": {"type": "string", "description": "The version of the schema that the object follows."},
+        "kind": {"type": "string", "description": "The kind of the object, in CamelCase."},
+        "metadata": {"allOf": [metadata]} if v3 else metadata,
+    }
+    return {
+        **result,
+        "type": "object",
+        "properties": properties,
+        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": kind}],
+    }
+
+
+def _plain(node: Node) -> dict[str, Any]:
+    result = {key: value for key, value in node.items() if key not in _V3_ONLY}
+    if node.get("x-kubernetes-preserve-unknown-fields") or node.get("nullable"):
+        # A reader of Swagger 2.0 would refuse what such a node may hold.
+        for key in ("items", "properties", "type"):
+            result.pop(key, None)
+        return result
+    if "properties" in node:
+        result["properties"] = {key: _plain(child) for key, child in node["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), Mapping):
+            result[key] = _plain(node[key])
+    return result
+
+
+def custom_list(group: str, version: str, kind: str, list_kind: str, name: str, *, v3: bool) -> dict[str, Any]:
+    """The definition of the list of a custom kind, whose own definition is `name`."""
+    refer = reference_v3 if v3 else reference_v2
+    return {
+        "description": f"A list of {kind}.",
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"allOf": [refer(LIST_META)]} if v3 else refer(LIST_META),
+            "items": {"type": "array", "items": refer(name)},
+        },
+        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": list_kind}],
+    }

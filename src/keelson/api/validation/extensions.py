@@ -1,0 +1,343 @@
+"""The rules for what extends the API: CRDs, API services, admission webhooks and policies."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from keelson.api import meta
+from keelson.api.meta import Object
+from keelson.api.validation import causes, names, selectors
+from keelson.api.validation.causes import Causes
+
+_FAILURES = ("Fail", "Ignore")
+_MATCHES = ("Equivalent", "Exact")
+_SIDE_EFFECTS = ("None", "NoneOnDryRun")
+_REINVOCATIONS = ("Never", "IfNeeded")
+_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_SCOPES = ("*", "Cluster", "Namespaced")
+_SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_VERSION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+# What a structural schema may not hold (apiextensions.k8s.io/v1, JSONSchemaProps).
+_FORBIDDEN = ("$ref", "definitions", "dependencies", "id", "patternProperties", "additionalItems")
+
+
+def create_definition(obj: Object) -> Causes:
+    """A CustomResourceDefinition."""
+    out: Causes = []
+    spec = obj.get("spec") or {}
+    group, found = spec.get("group") or "", spec.get("names") or {}
+    if not group:
+        out.append(causes.required("spec.group"))
+    elif names.dns_subdomain(group):
+        out.append(causes.invalid("spec.group", group, names.dns_subdomain(group)))
+    elif "." not in group:
+        out.append(causes.invalid("spec.group", group, "should be a domain with at least one dot"))
+    if meta.name(obj) != f"{found.get('plural')}.{group}":
+        detail = 'must be spec.names.plural+"."+spec.group'
+        out.append(causes.invalid("metadata.name", meta.name(obj), detail))
+    causes.one_of(out, "spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
+    for field in ("plural", "singular", "kind", "listKind"):
+        text = found.get(field) or ""
+        if not text:
+            out.append(causes.required(f"spec.names.{field}"))
+        elif names.dns_1035_label(text.lower()):
+            out.append(causes.invalid(f"spec.names.{field}", text, names.dns_1035_label(text.lower())))
+    for index, short in enumerate(found.get("shortNames") or ()):
+        if names.dns_1035_label(short):
+            out.append(causes.invalid(f"spec.names.shortNames[{index}]", short, names.dns_1035_label(short)))
+    if found.get("kind") and found.get("kind") == found.get("listKind"):
+        detail = "kind and listKind may not be the same"
+        out.append(causes.invalid("spec.names.listKind", found["listKind"], detail))
+    _versions(out, spec)
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        webhook = spec["conversion"].get("webhook")
+        if webhook is None:
+            detail = "required when strategy is set to Webhook"
+            out.append(causes.required("spec.conversion.webhook", detail))
+    return out
+
+
+def _versions(out: Causes, spec: Object) -> None:
+    versions = spec.get("versions") or []
+    stored = [version.get("name") for version in versions if version.get("storage")]
+    if len(stored) != 1:
+        detail = "must have exactly one version marked as storage version"
+        out.append(causes.invalid("spec.versions", [v.get("name") for v in versions], detail))
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}]"
+        name = version.get("name") or ""
+        if not _VERSION.fullmatch(name) or len(name) > 63:
+            out.append(causes.invalid(f"{path}.name", name, names.dns_1035_label(name) or "must be a version"))
+        elif name in seen:
+            out.append(causes.duplicate(f"{path}.name", name))
+        seen.add(name)
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        where = f"{path}.schema.openAPIV3Schema"
+        if schema is None:
+            out.append(causes.required(where, "schemas are required"))
+        elif spec.get("preserveUnknownFields"):
+            detail = "must be false in order to use defaults in the schema"
+            out.append(causes.invalid("spec.preserveUnknownFields", True, detail))
+        else:
+            if schema.get("type") != "object":
+                out.append(causes.invalid(f"{where}.type", schema.get("type"), "must be object"))
+            _structural(out, where, schema, root=True)
+        scale = (version.get("subresources") or {}).get("scale")
+        if scale is not None:
+            for field, base in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
+                text = scale.get(field) or ""
+                if not text.startswith(base):
+                    detail = f"should be a json path under {base.rstrip('.')}"
+                    out.append(causes.invalid(f"{path}.subresources.scale.{field}", text, detail))
+
+
+def _structural(out: Causes, path: str, schema: Object, *, root: bool = False) -> None:
+    """A schema that says of every value what it is, outside of all logic ("structural schemas")."""
+    kind = schema.get("type") or ""
+    anything = schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-int-or-string")
+    if not kind and not anything and not root:
+        out.append(causes.required(f"{path}.type", "must not be empty for specified object fields"))
+    elif kind and kind not in _SCHEMA_TYPES:
+        out.append(causes.unsupported(f"{path}.type", kind, _SCHEMA_TYPES))
+    for field in _FORBIDDEN:
+        if schema.get(field):
+            out.append(causes.forbidden(f"{path}.{field}", f"{field} is not supported"))
+    if schema.get("uniqueItems"):
+        out.append(
+            causes.forbidden(
+                f"{path}.uniqueItems",
+                "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+            )
+        )
+    if schema.get("properties") and schema.get("additionalProperties") not in (None, False):
+        detail = "additionalProperties and properties are mutual exclusive"
+        out.append(causes.forbidden(f"{path}.additionalProperties", detail))
+    pattern = schema.get("pattern")
+    if pattern:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            out.append(
+                causes.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {error}")
+            )
+    keys = schema.get("x-kubernetes-list-map-keys")
+    if schema.get("x-kubernetes-list-type") == "map":
+        if not keys:
+            detail = "must not be empty if x-kubernetes-list-type is map"
+            out.append(causes.required(f"{path}.x-kubernetes-list-map-keys", detail))
+    elif keys:
+        detail = "must be map if x-kubernetes-list-map-keys is non-empty"
+        out.append(causes.invalid(f"{path}.x-kubernetes-list-type", schema.get("x-kubernetes-list-type"), detail))
+    if kind == "array" and not isinstance(schema.get("items"), dict):
+        out.append(causes.required(f"{path}.items", "must be specified"))
+    for key, child in (schema.get("properties") or {}).items():
+        if not (root and key in ("apiVersion", "kind", "metadata")):
+            _structural(out, f"{path}.properties[{key}]", child)
+    for field in ("items", "additionalProperties"):
+        if isinstance(schema.get(field), dict):
+            _structural(out, f"{path}.{field}", schema[field])
+
+
+def update_definition(new: Object, old: Object) -> Causes:
+    """A change of a CustomResourceDefinition: what stored objects depend on is for life once established."""
+    out = create_definition(new)
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if meta.condition_is(old, "Established"):
+        causes.unchanged(out, "spec.scope", spec.get("scope"), before.get("scope"))
+        kind, was = (spec.get("names") or {}).get("kind"), (before.get("names") or {}).get("kind")
+        causes.unchanged(out, "spec.names.kind", kind, was)
+    causes.unchanged(out, "spec.group", spec.get("group"), before.get("group"))
+    plural, previous = (spec.get("names") or {}).get("plural"), (before.get("names") or {}).get("plural")
+    causes.unchanged(out, "spec.names.plural", plural, previous)
+    served = {version.get("name") for version in spec.get("versions") or ()}
+    for index, name in enumerate((old.get("status") or {}).get("storedVersions") or ()):
+        if name not in served:
+            detail = "must appear in spec.versions"
+            out.append(causes.invalid(f"status.storedVersions[{index}]", name, detail))
+    return out
+
+
+def create_api_service(obj: Object) -> Causes:
+    """An APIService."""
+    out: Causes = []
+    spec = obj.get("spec") or {}
+    wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
+    if meta.name(obj) != wanted:
+        detail = f'must be `spec.version+"."+spec.group`: "{wanted}"'
+        out.append(causes.invalid("metadata.name", meta.name(obj), detail))
+    for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+        value = spec.get(field) or 0
+        if not 0 < value <= most:
+            out.append(causes.invalid(f"spec.{field}", value, f"must be positive and less than {most}"))
+    service = spec.get("service")
+    if service is None:
+        if spec.get("caBundle"):
+            detail = "local APIServices may not have a caBundle"
+            out.append(causes.invalid("spec.caBundle", spec["caBundle"], detail))
+        if spec.get("insecureSkipTLSVerify"):
+            detail = "local APIServices may not have insecureSkipTLSVerify"
+            out.append(causes.invalid("spec.insecureSkipTLSVerify", True, detail))
+        return out
+    for field in ("namespace", "name"):
+        if not service.get(field):
+            out.append(causes.required(f"spec.service.{field}"))
+    if spec.get("insecureSkipTLSVerify") and spec.get("caBundle"):
+        detail = "may not be true if caBundle is present"
+        out.append(causes.invalid("spec.insecureSkipTLSVerify", True, detail))
+    return out
+
+
+def _rules(out: Causes, path: str, rules: list[Object]) -> None:
+    for index, rule in enumerate(rules):
+        where = f"{path}[{index}]"
+        operations = rule.get("operations") or []
+        if not operations:
+            out.append(causes.required(f"{where}.operations"))
+        for number, operation in enumerate(operations):
+            if operation not in _OPERATIONS:
+                out.append(causes.unsupported(f"{where}.operations[{number}]", operation, _OPERATIONS))
+        if "*" in operations and len(operations) > 1:
+            detail = "if '*' is present, must not specify other operations"
+            out.append(causes.invalid(f"{where}.operations", operations, detail))
+        for field in ("apiGroups", "apiVersions", "resources"):
+            values = rule.get(field) or []
+            if not values:
+                out.append(causes.required(f"{where}.{field}"))
+            elif "*" in values and len(values) > 1 and field != "resources":
+                others = "API groups" if field == "apiGroups" else "API versions"
+                detail = f"if '*' is present, must not specify other {others}"
+                out.append(causes.invalid(f"{where}.{field}", values, detail))
+        if rule.get("scope") not in _SCOPES:
+            out.append(causes.unsupported(f"{where}.scope", rule.get("scope"), _SCOPES))
+
+
+def _match_conditions(out: Causes, path: str, conditions: list[Object]) -> None:
+    if len(conditions) > 64:
+        out.append(causes.too_many(path, len(conditions), 64))
+    for index, condition in enumerate(conditions):
+        for field in ("name", "expression"):
+            if not condition.get(field):
+                out.append(causes.required(f"{path}[{index}].{field}"))
+
+
+def create_webhooks(obj: Object) -> Causes:
+    """A Mutating- or ValidatingWebhookConfiguration."""
+    out: Causes = []
+    mutating = obj.get("kind") == "MutatingWebhookConfiguration"
+    seen: set[str] = set()
+    for index, webhook in enumerate(obj.get("webhooks") or ()):
+        path = f"webhooks[{index}]"
+        name = webhook.get("name") or ""
+        if names.dns_subdomain(name) or name.count(".") < 2:
+            detail = "should be a domain with at least three segments separated by dots"
+            out.append(causes.invalid(f"{path}.name", name, names.dns_subdomain(name) or detail))
+        elif name in seen:
+            out.append(causes.duplicate(f"{path}.name", name))
+        seen.add(name)
+        _rules(out, f"{path}.rules", webhook.get("rules") or [])
+        _one(out, f"{path}.failurePolicy", webhook.get("failurePolicy"), _FAILURES)
+        _one(out, f"{path}.matchPolicy", webhook.get("matchPolicy"), _MATCHES)
+        causes.one_of(out, f"{path}.sideEffects", webhook.get("sideEffects"), _SIDE_EFFECTS)
+        if mutating:
+            _one(out, f"{path}.reinvocationPolicy", webhook.get("reinvocationPolicy"), _REINVOCATIONS)
+        seconds = webhook.get("timeoutSeconds")
+        if seconds is not None and not 1 <= seconds <= 30:
+            detail = "the timeout value must be between 1 and 30 seconds"
+            out.append(causes.invalid(f"{path}.timeoutSeconds", seconds, detail))
+        if not webhook.get("admissionReviewVersions"):
+            detail = "must specify one of v1, v1beta1"
+            out.append(causes.required(f"{path}.admissionReviewVersions", detail))
+        elif not {"v1", "v1beta1"} & set(webhook["admissionReviewVersions"]):
+            detail = "must include at least one of v1, v1beta1"
+            out.append(causes.invalid(f"{path}.admissionReviewVersions", webhook["admissionReviewVersions"], detail))
+        for field in ("namespaceSelector", "objectSelector"):
+            selectors.label_selector(out, f"{path}.{field}", webhook.get(field))
+        _client(out, f"{path}.clientConfig", webhook.get("clientConfig") or {})
+        _match_conditions(out, f"{path}.matchConditions", webhook.get("matchConditions") or [])
+    return out
+
+
+def _one(out: Causes, path: str, value: Any, supported: tuple[str, ...]) -> None:
+    if value is not None and value not in supported:
+        out.append(causes.unsupported(path, value, supported))
+
+
+def _client(out: Causes, path: str, client: Object) -> None:
+    url, service = client.get("url"), client.get("service")
+    if (url is None) == (service is None):
+        out.append(causes.required(path, "exactly one of url or service is required"))
+    elif url is not None and not url.startswith("https://"):
+        detail = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+        out.append(causes.invalid(f"{path}.url", url, detail))
+    elif service is not None:
+        for field in ("namespace", "name"):
+            if not service.get(field):
+                out.append(causes.required(f"{path}.service.{field}", f"service {field} is required"))
+
+
+def create_policy(obj: Object) -> Causes:
+    """A ValidatingAdmissionPolicy or MutatingAdmissionPolicy; its expressions are compiled by admission."""
+    out: Causes = []
+    spec = obj.get("spec") or {}
+    _one(out, "spec.failurePolicy", spec.get("failurePolicy"), _FAILURES)
+    constraints = spec.get("matchConstraints")
+    if constraints is None:
+        out.append(causes.required("spec.matchConstraints"))
+    else:
+        if not constraints.get("resourceRules"):
+            out.append(causes.required("spec.matchConstraints.resourceRules"))
+        for field in ("resourceRules", "excludeResourceRules"):
+            _rules(out, f"spec.matchConstraints.{field}", constraints.get(field) or [])
+        for field in ("namespaceSelector", "objectSelector"):
+            selectors.label_selector(out, f"spec.matchConstraints.{field}", constraints.get(field))
+    _match_conditions(out, "spec.matchConditions", spec.get("matchConditions") or [])
+    if obj.get("kind") == "ValidatingAdmissionPolicy":
+        if not spec.get("validations") and not spec.get("auditAnnotations"):
+            detail = "validations or auditAnnotations must be defined"
+            out.append(causes.required("spec.validations", detail))
+        for index, validation in enumerate(spec.get("validations") or ()):
+            if not (validation.get("expression") or "").strip():
+                detail = "expression is not specified"
+                out.append(causes.required(f"spec.validations[{index}].expression", detail))
+    elif not spec.get("mutations"):
+        out.append(causes.required("spec.mutations"))
+    return out
+
+
+def create_policy_binding(obj: Object) -> Causes:
+    """A ValidatingAdmissionPolicyBinding or MutatingAdmissionPolicyBinding."""
+    out: Causes = []
+    spec = obj.get("spec") or {}
+    if not spec.get("policyName"):
+        out.append(causes.required("spec.policyName"))
+    if obj.get("kind") == "ValidatingAdmissionPolicyBinding":
+        actions = spec.get("validationActions") or []
+        if not actions:
+            out.append(causes.required("spec.validationActions"))
+        for index, action in enumerate(actions):
+            if action not in ("Audit", "Deny", "Warn"):
+                supported = ("Audit", "Deny", "Warn")
+                out.append(causes.unsupported(f"spec.validationActions[{index}]", action, supported))
+        if "Deny" in actions and "Warn" in actions:
+            detail = (
+                "must not contain both Deny and Warn (repeating the same validation failure information in the API "
+                "response and headers serves no purpose)"
+            )
+            out.append(causes.invalid("spec.validationActions", actions, detail))
+    return out
+
+
+_ADMISSION = "admissionregistration.k8s.io/v1"
+CREATE = {
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): create_definition,
+    ("apiregistration.k8s.io/v1", "APIService"): create_api_service,
+    (_ADMISSION, "MutatingWebhookConfiguration"): create_webhooks,
+    (_ADMISSION, "ValidatingWebhookConfiguration"): create_webhooks,
+    (_ADMISSION, "ValidatingAdmissionPolicy"): create_policy,
+    (_ADMISSION, "MutatingAdmissionPolicy"): create_policy,
+    (_ADMISSION, "ValidatingAdmissionPolicyBinding"): create_policy_binding,
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): create_policy_binding,
+}
+UPDATE = {("apiextensions.k8s.io/v1", "CustomResourceDefinition", ""): update_definition}

@@ -1,0 +1,96 @@
+"""OpenAPI documents: that they are whole, and say what kubectl looks for in them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from keelson.api import openapi
+from keelson.api.resources import BUILT_IN, Resource
+
+CRON_TAB = Resource(
+    "stable.example.com", "v1", "CronTab", "crontabs", True, "crontab", subresources=("scale", "status")
+)
+CUSTOMS = {
+    ("stable.example.com", "v1", "CronTab"): openapi.Custom(
+        {"type": "object", "properties": {"spec": {"type": "object", "nullable": True}}}, "CronTabList"
+    )
+}
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if key == "$ref" and isinstance(child, str):
+                yield child
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+
+
+def v3(group: str, version: str) -> dict[str, Any]:
+    body = openapi.document_v3([*BUILT_IN, CRON_TAB], group, version, release="v1.36.0", customs=CUSTOMS)
+    assert body is not None
+    document: dict[str, Any] = orjson.loads(body)
+    return document
+
+
+@pytest.mark.parametrize(("group", "version"), sorted({(r.group, r.version) for r in [*BUILT_IN, CRON_TAB]}))
+def test_every_reference_of_v3_leads_somewhere(group: str, version: str) -> None:
+    document = v3(group, version)
+    schemas = document["components"]["schemas"]
+    assert {r.removeprefix("#/components/schemas/") for r in references(document)} <= set(schemas)
+    operations = [o for item in document["paths"].values() for m, o in item.items() if m != "parameters"]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    for path, item in document["paths"].items():
+        told = {parameter["name"] for parameter in item["parameters"]}
+        assert told == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+
+
+def test_kubectl_finds_what_it_looks_for() -> None:
+    document = v3("apps", "v1")
+    patch = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+    assert {"fieldValidation", "dryRun", "force"} <= {parameter["name"] for parameter in patch["parameters"]}
+    assert patch["x-kubernetes-group-version-kind"] == {"group": "apps", "version": "v1", "kind": "Deployment"}
+    assert "application/apply-patch+yaml" in patch["requestBody"]["content"]
+    schema = document["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"]
+    assert schema["properties"]["strategy"]["x-kubernetes-patch-strategy"] == "retainKeys"
+    assert schema["properties"]["replicas"]["description"].startswith("Number of desired pods")
+    assert "null" not in str(schema["properties"]["replicas"]["type"])
+    deployment = document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"]
+    assert deployment["x-kubernetes-group-version-kind"][0]["kind"] == "Deployment"
+
+
+def test_unserved_versions_have_no_document() -> None:
+    assert openapi.document_v3(BUILT_IN, "apps", "v2", release="v1.36.0") is None
+
+
+def test_the_index_changes_with_what_is_served() -> None:
+    plain = openapi.index_v3(BUILT_IN)["paths"]
+    assert plain == openapi.index_v3(reversed(BUILT_IN))["paths"]
+    assert plain["api/v1"]["serverRelativeURL"].startswith("/openapi/v3/api/v1?hash=")
+    custom = openapi.index_v3([*BUILT_IN, CRON_TAB], CUSTOMS)["paths"]
+    assert custom["apis/apps/v1"] == plain["apis/apps/v1"]
+    other = {key: openapi.Custom({"type": "object"}, "CronTabList") for key in CUSTOMS}
+    changed = openapi.index_v3([*BUILT_IN, CRON_TAB], other)["paths"]
+    assert changed["apis/stable.example.com/v1"] != custom["apis/stable.example.com/v1"]
+
+
+def test_custom_resources_are_described() -> None:
+    schemas = v3("stable.example.com", "v1")["components"]["schemas"]
+    found = schemas["com.example.stable.v1.CronTab"]
+    assert set(found["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+    assert found["x-kubernetes-group-version-kind"][0]["kind"] == "CronTab"
+    assert "com.example.stable.v1.CronTabList" in schemas
+
+
+def test_swagger_is_whole() -> None:
+    document = orjson.loads(openapi.document_v2([*BUILT_IN, CRON_TAB], release="v1.36.0", customs=CUSTOMS))
+    assert {r.removeprefix("#/definitions/") for r in references(document)} <= set(document["definitions"])
+    custom = document["definitions"]["com.example.stable.v1.CronTab"]
+    assert "nullable" not in str(custom)
+    quantity = document["definitions"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]
+    assert quantity["type"] == "string"

@@ -23,8 +23,9 @@ try:
         pulumi.runtime.config.CONFIG.get(), namespace=pulumi.get_project(), stack=pulumi.get_stack(), clone_id=lab_id
     )
 except settings.SettingsError as error:
-    # A RunError is shown as its sentence; anything else as a traceback.
-    raise pulumi.RunError(str(error)) from None
+    # By this status the language host knows that the operator was told; after any other it adds an error of its own.
+    pulumi.log.error(str(error))
+    raise SystemExit(32) from None
 
 pki = PublicKeyInfrastructure(
     "pki",
@@ -48,7 +49,7 @@ if stack.host_kind == "bareMetal":
                     port=machine.port,
                     user=machine.user,
                     host_key=machine.host_key,
-                    private_key_path=machine.private_key_file,
+                    private_key_path=str(clone / Path(machine.private_key_file).expanduser()),
                     role=machine.role,
                 )
                 for machine in stack.machines

@@ -49,15 +49,18 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine of the cluster; `host_key` and `private_key_file` only where it exists before the stack does."""
+    """A machine of the cluster; `host_key` and `private_key_file` only where it exists before the stack does.
+
+    The file may begin with `~/`, and is else found from the clone's root.
+    """
 
     name: str
     role: MachineRole
     address: str
     port: int = 22
     user: str = "root"
-    host_key: str | None = None
-    private_key_file: str | None = None
+    host_key: str = ""
+    private_key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,8 @@ def _made_machines(values: _Values, stack: str, network: ipaddress.IPv4Network) 
     return tuple(machines)
 
 
+_PRIVATE_KEY_FILE: Final = "~/.ssh/id_ed25519"
+
 _MACHINE_FIELDS: Final[dict[str, tuple[type, bool]]] = {
     "name": (str, False),
     "role": (str, True),
@@ -299,7 +304,7 @@ def _adopted_machines(values: _Values, stack: str) -> tuple[Machine, ...]:
                 port=item.get("port", 22),
                 user=item.get("user", "root"),
                 host_key=item["hostKey"].strip(),
-                private_key_file=item.get("privateKeyFile"),
+                private_key_file=item.get("privateKeyFile", _PRIVATE_KEY_FILE),
             )
         )
     return tuple(sorted(machines, key=lambda machine: machine.role))

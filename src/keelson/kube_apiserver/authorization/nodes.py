@@ -1,7 +1,7 @@
-"""The Node authoriser: a kubelet reads only what the pods bound to its node need, and writes only what is its own.
+"""The mode Node: a kubelet may read what the pods on its node refer to, and write what is its own.
 
-Rules: Kubernetes documentation, "Using Node Authorization". The graph is fed with pods, persistent volume claims and
-volume attachments as they change. What no graph decides is allowed by the rules of the role `system:node`.
+Credentials are `system:node:NAME` in the group `system:nodes`. A graph from the pods that are bound to nodes to what
+they refer to follows the cache ("Using Node Authorization", KEP-4601 for the selectors).
 """
 
 from __future__ import annotations
@@ -9,192 +9,203 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keelson.api import meta
-from keelson.api.meta import Object
+from keelson.api import field_selectors
+from keelson.kube_apiserver.caches.collections import Change, Collection
+from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
-from . import bootstrap_policy
-from .rbac import Rule
-from .unions import ALLOWED, NO_OPINION, Verdict
+from .rbac import Rule, allows
+from .unions import NO_OPINION, Verdict
 
-PREFIX = "system:node:"
-GROUP = "system:nodes"
+_PREFIX, _GROUP = "system:node:", "system:nodes"
 _LEASES = "kube-node-lease"
-_READS = frozenset(("get", "list", "watch"))
-# Owned by the node whose name they have: (group, resource) to the verbs on them.
-_OWN = {
-    ("storage.k8s.io", "csinodes"): frozenset(("create", "delete", "get", "patch", "update")),
-    ("coordination.k8s.io", "leases"): frozenset(("create", "delete", "get", "patch", "update")),
-}
 
-Reference = tuple[str, str, str]  # (resource, namespace, name)
+# What a pod on the node makes readable, by resource of the core group (and claims of resource.k8s.io).
+Reference = tuple[str, str, str]
 
 
-def node_of(user: User) -> str:
-    """The node that this user is the kubelet of, "" for others."""
-    if user.name.startswith(PREFIX) and GROUP in user.groups:
-        return user.name.removeprefix(PREFIX)
+def node_name(user: User) -> str:
+    """The node that a user is, "" where he is none."""
+    if _GROUP in user.groups and user.name.startswith(_PREFIX):
+        return user.name[len(_PREFIX) :]
     return ""
 
 
-def _references(pod: Object) -> Iterator[Reference]:
-    """All that the pod's kubelet must be able to read for it."""
-    namespace, spec = meta.namespace(pod), pod.get("spec") or {}
-    yield "serviceaccounts", namespace, str(spec.get("serviceAccountName") or "default")
-    for found in spec.get("imagePullSecrets") or []:
-        yield "secrets", namespace, str(found.get("name") or "")
-    for volume in spec.get("volumes") or []:
-        yield from _volume(namespace, meta.name(pod), volume)
-    kinds = ("containers", "initContainers", "ephemeralContainers")
-    for container in (found for kind in kinds for found in spec.get(kind) or []):
-        for source in container.get("envFrom") or []:
-            yield from _pair(namespace, source.get("secretRef"), source.get("configMapRef"))
-        for variable in container.get("env") or []:
-            value = variable.get("valueFrom") or {}
-            yield from _pair(namespace, value.get("secretKeyRef"), value.get("configMapKeyRef"))
+def references(pod: Mapping[str, Any]) -> Iterator[Reference]:
+    """(resource, namespace, name) of everything that a pod's kubelet has to read."""
+    namespace = pod["metadata"].get("namespace") or ""
+    spec = pod.get("spec") or {}
+    if account := spec.get("serviceAccountName"):
+        yield "serviceaccounts", namespace, account
+    for secret in spec.get("imagePullSecrets") or ():
+        yield "secrets", namespace, secret.get("name") or ""
+    for kind in ("containers", "initContainers", "ephemeralContainers"):
+        for container in spec.get(kind) or ():
+            yield from _environment(container, namespace)
+    for volume in spec.get("volumes") or ():
+        yield from _volume(volume, namespace, pod["metadata"].get("name") or "")
+    for status in (pod.get("status") or {}).get("resourceClaimStatuses") or ():
+        yield "resourceclaims", namespace, status.get("resourceClaimName") or ""
+    for claim in spec.get("resourceClaims") or ():
+        if name := claim.get("resourceClaimName"):
+            yield "resourceclaims", namespace, name
 
 
-def _volume(namespace: str, pod: str, volume: Mapping[str, Any]) -> Iterator[Reference]:
-    if "secret" in volume:
-        yield "secrets", namespace, str(volume["secret"].get("secretName") or "")
+def _environment(container: Mapping[str, Any], namespace: str) -> Iterator[Reference]:
+    for source in container.get("envFrom") or ():
+        for field, resource in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
+            if field in source:
+                yield resource, namespace, source[field].get("name") or ""
+    for variable in container.get("env") or ():
+        source = variable.get("valueFrom") or {}
+        for field, resource in (("configMapKeyRef", "configmaps"), ("secretKeyRef", "secrets")):
+            if field in source:
+                yield resource, namespace, source[field].get("name") or ""
+
+
+def _volume(volume: Mapping[str, Any], namespace: str, pod: str) -> Iterator[Reference]:
     if "configMap" in volume:
-        yield "configmaps", namespace, str(volume["configMap"].get("name") or "")
-    for source in (volume.get("projected") or {}).get("sources") or []:
-        yield from _pair(namespace, source.get("secret"), source.get("configMap"))
+        yield "configmaps", namespace, volume["configMap"].get("name") or ""
+    if "secret" in volume:
+        yield "secrets", namespace, volume["secret"].get("secretName") or ""
     if "persistentVolumeClaim" in volume:
-        yield "persistentvolumeclaims", namespace, str(volume["persistentVolumeClaim"].get("claimName") or "")
+        yield "persistentvolumeclaims", namespace, volume["persistentVolumeClaim"].get("claimName") or ""
     if "ephemeral" in volume:
-        yield "persistentvolumeclaims", namespace, f"{pod}-{volume['name']}"
-    if reference := (volume.get("csi") or {}).get("nodePublishSecretRef"):
-        yield "secrets", namespace, str(reference.get("name") or "")
+        yield "persistentvolumeclaims", namespace, f"{pod}-{volume.get('name')}"
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        if "configMap" in source:
+            yield "configmaps", namespace, source["configMap"].get("name") or ""
+        if "secret" in source:
+            yield "secrets", namespace, source["secret"].get("name") or ""
+    for driver in volume.values():
+        # csi, cephfs, iscsi and others name their credentials alike.
+        if isinstance(driver, dict):
+            for field in ("secretRef", "nodePublishSecretRef"):
+                if isinstance(driver.get(field), dict):
+                    yield "secrets", namespace, driver[field].get("name") or ""
 
 
-def _pair(namespace: str, secret: Mapping[str, Any] | None, config: Mapping[str, Any] | None) -> Iterator[Reference]:
-    if secret:
-        yield "secrets", namespace, str(secret.get("name") or "")
-    if config:
-        yield "configmaps", namespace, str(config.get("name") or "")
+class Nodes:
+    """The mode Node. `rules` are those of the default role system:node."""
 
+    def __init__(self, pods: Collection, claims: Collection, volumes: Collection, rules: list[Rule]) -> None:
+        self._pods = pods
+        self._claims = claims
+        self._volumes = volumes
+        self._rules = rules
+        self._of_pod: dict[str, tuple[str, frozenset[Reference]]] = {}
+        # How many pods of a node refer to a thing.
+        self._counts: dict[tuple[str, Reference], int] = {}
+        self._node_field = pods.indexer.fields.index("spec.nodeName")
+        pods.observers.append(self._follow)
 
-class NodeAuthorizer:
-    """The graph from nodes through pods to what those need."""
+    def _follow(self, changes: list[Change] | None) -> None:
+        if changes is None:
+            self._of_pod.clear()
+            self._counts.clear()
+            for item in self._pods.items.values():
+                self._add(item)
+            return
+        for change in changes:
+            self._remove(change.told.key)
+            if change.current is not None:
+                self._add(change.current)
 
-    def __init__(self) -> None:
-        # Invariant: a pod's key is in `_pods` iff its references are counted in `_reach` for its node.
-        self._pods: dict[str, tuple[str, tuple[Reference, ...]]] = {}
-        self._reach: dict[str, dict[Reference, int]] = {}
-        # Claim to the volume that it is bound to, and node to its attachments.
-        self._volumes: dict[tuple[str, str], str] = {}
-        self._attachments: dict[str, str] = {}
-        role = next(found for found in bootstrap_policy.cluster_roles() if meta.name(found) == "system:node")
-        self._rules = tuple(Rule.of(rule) for rule in role["rules"])
+    def _remove(self, key: str) -> None:
+        node, found = self._of_pod.pop(key, ("", frozenset()))
+        for reference in found:
+            count = self._counts[node, reference] - 1
+            if count:
+                self._counts[node, reference] = count
+            else:
+                del self._counts[node, reference]
 
-    def put_pod(self, pod: Object) -> None:
-        """A pod as it is now."""
-        self.remove_pod(meta.key(pod))
-        node = str((pod.get("spec") or {}).get("nodeName") or "")
+    def _add(self, item: Item) -> None:
+        node = item.fields[self._node_field]
         if not node:
             return
-        references = (*_references(pod), ("pods", meta.namespace(pod), meta.name(pod)))
-        self._pods[meta.key(pod)] = node, references
-        reach = self._reach.setdefault(node, {})
-        for reference in references:
-            reach[reference] = reach.get(reference, 0) + 1
+        found = frozenset(references(item.object("v1", "Pod")))
+        self._of_pod[item.key] = (node, found)
+        for reference in found:
+            self._counts[node, reference] = self._counts.get((node, reference), 0) + 1
 
-    def remove_pod(self, key: str) -> None:
-        """The pod is gone."""
-        node, references = self._pods.pop(key, ("", ()))
-        reach = self._reach.get(node)
-        for reference in references if reach is not None else ():
-            assert reach is not None
-            reach[reference] -= 1
-            if not reach[reference]:
-                del reach[reference]
-        if reach is not None and not reach:
-            del self._reach[node]
-
-    def put_claim(self, claim: Object) -> None:
-        """A persistent volume claim as it is now."""
-        volume = str((claim.get("spec") or {}).get("volumeName") or "")
-        key = meta.namespace(claim), meta.name(claim)
-        if volume:
-            self._volumes[key] = volume
-        else:
-            self._volumes.pop(key, None)
-
-    def remove_claim(self, claim: Object) -> None:
-        """The claim is gone."""
-        self._volumes.pop((meta.namespace(claim), meta.name(claim)), None)
-
-    def put_attachment(self, attachment: Object) -> None:
-        """A volume attachment as it is now."""
-        self._attachments[meta.name(attachment)] = str(attachment["spec"]["nodeName"])
-
-    def remove_attachment(self, attachment: Object) -> None:
-        """The attachment is gone."""
-        self._attachments.pop(meta.name(attachment), None)
-
-    def reaches(self, node: str, resource: str, namespace: str, name: str) -> bool:
-        """Whether a pod bound to the node needs this object."""
-        reach = self._reach.get(node) or {}
-        if resource == "persistentvolumes":
-            return any(
-                found == "persistentvolumeclaims" and self._volumes.get((place, claim)) == name
-                for found, place, claim in reach
-            )
-        return (resource, namespace, name) in reach
+    def refers(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        """Whether a pod on the node refers to this thing."""
+        return (node, (resource, namespace, name)) in self._counts
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        """Kubelets' requests; no opinion on others'."""
-        node = node_of(user)
-        if not node or not info.is_resource:
+        """Allowed where it is the node's own or is referred to by its pods; else no opinion."""
+        node = node_name(user)
+        if not node:
             return NO_OPINION
-        kind = info.group, info.resource
-        if kind in _OWN:
-            return self._own(node, info, _OWN[kind])
-        if kind == ("", "serviceaccounts"):
-            return self._token(node, info)
-        if kind in {("", "secrets"), ("", "configmaps")}:
-            return self._read(node, info, _READS)
-        if kind in {("", "persistentvolumeclaims"), ("", "persistentvolumes")}:
-            return self._read(node, info, frozenset(("get",)))
-        if kind == ("", "nodes"):
-            return self._node(node, info)
-        if kind == ("storage.k8s.io", "volumeattachments"):
-            own = info.verb == "get" and self._attachments.get(info.name) == node
-            return ALLOWED if own else Verdict(None, "no relationship found between the node and the attachment")
-        return ALLOWED if any(rule.allows(info) for rule in self._rules) else NO_OPINION
+        if not info.is_resource:
+            return NO_OPINION
+        refused = self._refused(node, info)
+        if refused:
+            return Verdict(None, refused)
+        return Verdict(any(allows(rule, info) for rule in self._rules) or None)
 
-    def _read(self, node: str, info: RequestInfo, verbs: frozenset[str]) -> Verdict:
-        if info.verb not in verbs or info.subresource:
-            return Verdict(None, f"a node may only {', '.join(sorted(verbs))} {info.resource}")
-        if not info.name:
-            return Verdict(None, "a node reads one named object at a time")
-        if self.reaches(node, info.resource, info.namespace, info.name):
-            return ALLOWED
-        return Verdict(None, f"no relationship found between node '{node}' and this object")
+    def _refused(self, node: str, info: RequestInfo) -> str:
+        """Why the graph forbids it, "" where it does not."""
+        group, resource, sub = info.group, info.resource, info.subresource
+        if group == "" and resource in ("secrets", "configmaps", "persistentvolumeclaims") and not sub:
+            if info.verb not in ("get", "list", "watch"):
+                return f"can only read resources of this type: {resource}"
+            return self._unrelated(node, resource, info.namespace, info.name)
+        if group == "" and resource == "persistentvolumeclaims" and sub == "status":
+            return self._unrelated(node, resource, info.namespace, info.name)
+        if group == "" and resource == "persistentvolumes":
+            return self._volume_refused(node, info)
+        if group == "resource.k8s.io" and resource == "resourceclaims":
+            return self._unrelated(node, resource, info.namespace, info.name)
+        if group == "" and resource == "serviceaccounts":
+            if info.verb != "create" or sub != "token":
+                return "can only create tokens for individual service accounts"
+            return self._unrelated(node, resource, info.namespace, info.name)
+        if group == "coordination.k8s.io" and resource == "leases":
+            if info.namespace != _LEASES:
+                return f'can only access leases in the "{_LEASES}" system namespace'
+            if info.verb != "create" and info.name != node:
+                return "can only access node lease with the same name as the requesting node"
+        if group == "storage.k8s.io" and resource == "csinodes" and info.verb != "create" and info.name != node:
+            return "can only access CSINode with the same name as the requesting node"
+        if group == "" and resource == "nodes" and not sub and info.verb in ("get", "list", "watch"):
+            if info.name != node:
+                return "node can only read its own Node object"
+        if group == "" and resource == "pods" and not sub:
+            return self._pods_refused(node, info)
+        return ""
 
-    def _token(self, node: str, info: RequestInfo) -> Verdict:
-        if info.verb == "create" and info.subresource == "token":
-            if self.reaches(node, "serviceaccounts", info.namespace, info.name):
-                return ALLOWED
-            return Verdict(None, f"no relationship found between node '{node}' and this object")
-        return Verdict(None, "a node may only create tokens of service accounts")
+    def _unrelated(self, node: str, resource: str, namespace: str, name: str) -> str:
+        if not name:
+            return "No Object name found"
+        if self.refers(node, resource, namespace, name):
+            return ""
+        return f"no relationship found between node '{node}' and this object"
 
-    def _own(self, node: str, info: RequestInfo, verbs: frozenset[str]) -> Verdict:
-        if info.verb not in verbs or info.subresource:
-            return Verdict(None, f"a node may only {', '.join(sorted(verbs))} its own {info.resource}")
-        if info.resource == "leases" and info.namespace != _LEASES:
-            return Verdict(None, f"a node's lease lies in the namespace {_LEASES}")
-        # The name of a creation is in its body; NodeRestriction looks at it there.
-        if info.verb == "create" or info.name == node:
-            return ALLOWED
-        return Verdict(None, f"a node may only reach its own {info.resource}")
+    def _volume_refused(self, node: str, info: RequestInfo) -> str:
+        if info.verb != "get" or info.subresource:
+            return "can only get individual resources of this type"
+        item = self._volumes.items.get(f"{self._volumes.prefix}{info.name}")
+        if item is not None:
+            claim = (item.object("v1", "PersistentVolume").get("spec") or {}).get("claimRef") or {}
+            if self.refers(node, "persistentvolumeclaims", claim.get("namespace") or "", claim.get("name") or ""):
+                return ""
+        return f"no relationship found between node '{node}' and this object"
 
-    def _node(self, node: str, info: RequestInfo) -> Verdict:
-        if info.verb in {"patch", "update"} and info.name != node:
-            return Verdict(None, "a node may only change itself")
-        if info.verb == "get" and info.name != node:
-            return Verdict(None, "a node may only read itself")
-        return ALLOWED if any(rule.allows(info) for rule in self._rules) else NO_OPINION
+    def _pods_refused(self, node: str, info: RequestInfo) -> str:
+        if info.verb == "get":
+            item = self._pods.items.get(f"{self._pods.prefix}{info.namespace}/{info.name}")
+            # A pod that is not in the cache is 404 for everybody.
+            if item is None or item.fields[self._node_field] == node:
+                return ""
+            return "can only get pods that are bound to the node"
+        if info.verb in ("list", "watch"):
+            try:
+                selected = field_selectors.parse(info.field_selector).exact("spec.nodeName")
+            except field_selectors.FieldSelectorError:
+                selected = None
+            if selected != node:
+                return f"can only {info.verb} pods with a field selector of spec.nodeName={node}"
+        return ""

@@ -1,210 +1,203 @@
-"""The RBAC authoriser: roles and bindings, kept as they change, asked at every request.
+"""Role-based access control: what roles allow to those whom bindings name ("Using RBAC Authorization").
 
-Rules: Kubernetes documentation, "Using RBAC Authorization"; privilege escalation prevention among them. Pure: the
-server feeds it roles and bindings, it answers. There are no denials, so the first rule that allows ends the search.
+The policy is kept as an index by subject, rebuilt when a role or binding changes; verdicts are remembered until then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from keelson.api import meta
-from keelson.api.meta import Object
+from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
-from .unions import NO_OPINION, Verdict
+from .unions import Verdict
 
-_ALL = "*"
-ACCOUNT_PREFIX = "system:serviceaccount:"
+Rule = Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One PolicyRule, its lists as sets."""
-
-    verbs: frozenset[str]
-    groups: frozenset[str]
-    resources: frozenset[str]
-    names: frozenset[str]
-    urls: tuple[str, ...]
-
-    @classmethod
-    def of(cls, rule: Mapping[str, Any]) -> Rule:
-        """The rule of a role's `rules` entry."""
-        return cls(
-            frozenset(rule.get("verbs") or ()),
-            frozenset(rule.get("apiGroups") or ()),
-            frozenset(rule.get("resources") or ()),
-            frozenset(rule.get("resourceNames") or ()),
-            tuple(rule.get("nonResourceURLs") or ()),
-        )
-
-    def allows(self, info: RequestInfo) -> bool:
-        """Whether the rule allows this request."""
-        if _ALL not in self.verbs and info.verb not in self.verbs:
-            return False
-        if not info.is_resource:
-            return any(_url_matches(url, info.path) for url in self.urls)
-        if _ALL not in self.groups and info.group not in self.groups:
-            return False
-        if not self._has_resource(info.resource, info.subresource):
-            return False
-        return not self.names or info.name in self.names
-
-    def _has_resource(self, resource: str, subresource: str) -> bool:
-        if _ALL in self.resources:
-            return True
-        if not subresource:
-            return resource in self.resources
-        return f"{resource}/{subresource}" in self.resources or f"*/{subresource}" in self.resources
-
-    def covers(self, single: Rule) -> bool:
-        """Whether all that `single` (one verb, one resource or URL) allows is allowed by this rule too."""
-        if _ALL not in self.verbs and not single.verbs <= self.verbs:
-            return False
-        if single.urls:
-            return all(any(_url_covers(own, url) for own in self.urls) for url in single.urls)
-        if _ALL not in self.groups and not single.groups <= self.groups:
-            return False
-        for resource in single.resources:
-            plain, _, subresource = resource.partition("/")
-            if not self._has_resource(plain, subresource):
-                return False
-        return not self.names or (bool(single.names) and single.names <= self.names)
-
-    def parts(self) -> Iterator[Rule]:
-        """The rule as rules of one verb and one resource (and name) or URL each."""
-        for verb in sorted(self.verbs):
-            verbs = frozenset((verb,))
-            for url in self.urls:
-                yield Rule(verbs, frozenset(), frozenset(), frozenset(), (url,))
-            for group in sorted(self.groups):
-                for resource in sorted(self.resources):
-                    for name in sorted(self.names) or [""]:
-                        names = frozenset((name,)) if name else frozenset()
-                        yield Rule(verbs, frozenset((group,)), frozenset((resource,)), names, ())
-
-    def to_object(self) -> Object:
-        """The rule as a role or a SelfSubjectRulesReview lists it."""
-        fields = {
-            "verbs": sorted(self.verbs),
-            "apiGroups": sorted(self.groups),
-            "resources": sorted(self.resources),
-            "resourceNames": sorted(self.names),
-            "nonResourceURLs": list(self.urls),
-        }
-        return {name: value for name, value in fields.items() if value}
+_REMEMBERED = 50_000
 
 
-def _url_matches(pattern: str, path: str) -> bool:
-    return pattern in {_ALL, path} or (pattern.endswith(_ALL) and path.startswith(pattern[:-1]))
+class Grant(NamedTuple):
+    """The rules that one binding gives, in one namespace or, where that is "", everywhere."""
 
-
-def _url_covers(own: str, wanted: str) -> bool:
-    return own in {_ALL, wanted} or (own.endswith(_ALL) and wanted.removesuffix(_ALL).startswith(own[:-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Binding:
-    name: str
     namespace: str
-    role: str
-    role_is_cluster: bool
-    users: frozenset[str]
-    groups: frozenset[str]
+    rules: Sequence[Rule]
+    reason: str
 
-    @classmethod
-    def of(cls, obj: Object) -> _Binding:
-        users: set[str] = set()
-        groups: set[str] = set()
-        for subject in obj.get("subjects") or []:
-            if subject["kind"] == "User":
-                users.add(subject["name"])
-            elif subject["kind"] == "Group":
-                groups.add(subject["name"])
-            elif subject["kind"] == "ServiceAccount":
-                namespace = subject.get("namespace") or meta.namespace(obj)
-                users.add(f"{ACCOUNT_PREFIX}{namespace}:{subject['name']}")
-        reference = obj["roleRef"]
-        return cls(
-            meta.name(obj),
-            meta.namespace(obj),
-            reference["name"],
-            reference["kind"] == "ClusterRole",
-            frozenset(users),
-            frozenset(groups),
-        )
 
-    def names(self, user: User) -> bool:
-        return user.name in self.users or not self.groups.isdisjoint(user.groups)
+def account_user(namespace: str, name: str) -> str:
+    """The user name of a service account."""
+    return f"system:serviceaccount:{namespace}:{name}"
+
+
+def allows(rule: Rule, info: RequestInfo) -> bool:
+    """Whether one rule allows the request."""
+    verbs = rule.get("verbs") or ()
+    if "*" not in verbs and info.verb not in verbs:
+        return False
+    if not info.is_resource:
+        return any(_path_matches(url, info.path) for url in rule.get("nonResourceURLs") or ())
+    groups = rule.get("apiGroups") or ()
+    if "*" not in groups and info.group not in groups:
+        return False
+    resources = rule.get("resources") or ()
+    wanted = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    if "*" not in resources and wanted not in resources:
+        if not info.subresource or f"*/{info.subresource}" not in resources:
+            return False
+    names = rule.get("resourceNames")
+    return not names or info.name in names
+
+
+def _path_matches(url: str, path: str) -> bool:
+    return url in ("*", path) or (url.endswith("*") and path.startswith(url[:-1]))
 
 
 class Rbac:
-    """Roles and bindings. `put` and `remove` keep it current; namespace "" holds what is cluster-wide."""
+    """The mode RBAC, on the four collections of policy."""
 
-    def __init__(self) -> None:
-        self._roles: dict[tuple[str, str], tuple[Rule, ...]] = {}
-        self._bindings: dict[str, dict[str, _Binding]] = {"": {}}
-        # What a user's bindings yield, per namespace; emptied when a role or binding changes.
-        self._effective: dict[tuple[User, str], tuple[tuple[Rule, str], ...]] = {}
+    def __init__(
+        self, roles: Collection, cluster_roles: Collection, bindings: Collection, cluster_bindings: Collection
+    ) -> None:
+        self._roles = roles
+        self._cluster_roles = cluster_roles
+        self._bindings = bindings
+        self._cluster_bindings = cluster_bindings
+        self._stale = True
+        self._by_user: dict[str, list[Grant]] = {}
+        self._by_group: dict[str, list[Grant]] = {}
+        self._verdicts: dict[tuple[User, RequestInfo], Verdict] = {}
+        for collection in (roles, cluster_roles, bindings, cluster_bindings):
+            collection.observers.append(self._forget)
 
-    def put(self, obj: Object) -> None:
-        """Take in a Role, ClusterRole, RoleBinding or ClusterRoleBinding."""
-        self._effective.clear()
-        namespace = meta.namespace(obj)
-        if obj["kind"] in {"Role", "ClusterRole"}:
-            self._roles[namespace, meta.name(obj)] = tuple(Rule.of(rule) for rule in obj.get("rules") or [])
-        else:
-            self._bindings.setdefault(namespace, {})[meta.name(obj)] = _Binding.of(obj)
+    def _forget(self, _changes: object) -> None:
+        self._stale = True
 
-    def remove(self, obj: Object) -> None:
-        """Forget one that was deleted."""
-        self._effective.clear()
-        namespace = meta.namespace(obj)
-        if obj["kind"] in {"Role", "ClusterRole"}:
-            self._roles.pop((namespace, meta.name(obj)), None)
-        else:
-            self._bindings.get(namespace, {}).pop(meta.name(obj), None)
-
-    def role_rules(self, namespace: str, reference: Mapping[str, Any]) -> tuple[Rule, ...] | None:
-        """The rules of the role that a binding in this namespace refers to; None where it does not exist."""
-        return self._roles.get(("" if reference["kind"] == "ClusterRole" else namespace, reference["name"]))
-
-    def rules_of(self, user: User, namespace: str) -> tuple[tuple[Rule, str], ...]:
-        """(rule, why it applies) of the user in a namespace; "" for cluster-wide rules alone."""
-        key = user, namespace
-        found = self._effective.get(key)
-        if found is None:
-            if len(self._effective) > 8192:
-                self._effective.clear()
-            found = self._effective[key] = tuple(self._find(user, namespace))
-        return found
-
-    def _find(self, user: User, namespace: str) -> Iterator[tuple[Rule, str]]:
-        for place in ("", namespace) if namespace else ("",):
-            for binding in self._bindings.get(place, {}).values():
-                if not binding.names(user):
+    def _rebuild(self) -> None:
+        self._stale = False
+        self._verdicts.clear()
+        self._by_user, self._by_group = {}, {}
+        roles = {(i.namespace, i.name): _decoded(i).get("rules") or [] for i in self._roles.items.values()}
+        for item in self._cluster_roles.items.values():
+            roles["", item.name] = _decoded(item).get("rules") or []
+        for collection in (self._bindings, self._cluster_bindings):
+            for item in collection.items.values():
+                binding = _decoded(item)
+                reference = binding.get("roleRef") or {}
+                place = "" if reference.get("kind") == "ClusterRole" else item.namespace
+                rules = roles.get((place, reference.get("name") or ""))
+                if rules is None:
                     continue
-                kind, shown = (
-                    ("RoleBinding", f"{binding.name}/{place}") if place else ("ClusterRoleBinding", binding.name)
-                )
-                role_kind = "ClusterRole" if binding.role_is_cluster else "Role"
-                why = f'RBAC: allowed by {kind} "{shown}" of {role_kind} "{binding.role}"'
-                role = self._roles.get(("" if binding.role_is_cluster else place, binding.role))
-                for rule in role or ():
-                    yield rule, why
+                kind = "RoleBinding" if item.namespace else "ClusterRoleBinding"
+                shown = f"{item.name}/{item.namespace}" if item.namespace else item.name
+                for subject in binding.get("subjects") or ():
+                    self._add(subject, item.namespace, rules, f'{kind} "{shown}" of {_described(reference)}')
+
+    def _add(self, subject: Mapping[str, Any], namespace: str, rules: Sequence[Rule], source: str) -> None:
+        name, kind = subject.get("name") or "", subject.get("kind")
+        if kind == "ServiceAccount":
+            where = subject.get("namespace") or namespace
+            reason = f'RBAC: allowed by {source} to ServiceAccount "{name}/{where}"'
+            self._by_user.setdefault(account_user(where, name), []).append(Grant(namespace, rules, reason))
+        elif kind in ("User", "Group"):
+            index = self._by_user if kind == "User" else self._by_group
+            reason = f'RBAC: allowed by {source} to {kind} "{name}"'
+            index.setdefault(name, []).append(Grant(namespace, rules, reason))
+
+    def grants(self, user: User) -> Iterator[Grant]:
+        """Every grant that the user has by name or by group."""
+        if self._stale:
+            self._rebuild()
+        yield from self._by_user.get(user.name, ())
+        for group in user.groups:
+            yield from self._by_group.get(group, ())
+
+    def rules(self, user: User, namespace: str) -> list[Rule]:
+        """Every rule that holds for the user in a namespace ("" for those that hold everywhere)."""
+        return [rule for grant in self.grants(user) if grant.namespace in ("", namespace) for rule in grant.rules]
+
+    def role_rules(self, kind: str, namespace: str, name: str) -> list[Rule] | None:
+        """The rules of a role that a binding refers to, None where there is no such role."""
+        collection = self._cluster_roles if kind == "ClusterRole" else self._roles
+        prefix = collection.prefix
+        item = collection.items.get(f"{prefix}{name}" if kind == "ClusterRole" else f"{prefix}{namespace}/{name}")
+        return None if item is None else list(_decoded(item).get("rules") or [])
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        """Allowed by the first rule that does; no opinion where none does."""
-        for rule, why in self.rules_of(user, info.namespace):
-            if rule.allows(info):
-                return Verdict(True, why)
-        return NO_OPINION
+        """Allowed, or no opinion."""
+        if self._stale:
+            self._rebuild()
+        key = (user, info)
+        known = self._verdicts.get(key)
+        if known is None:
+            known = self._decide(user, info)
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = known
+        return known
 
-    def missing(self, user: User, namespace: str, wanted: Iterable[Rule]) -> list[Rule]:
-        """What of `wanted` the user does not have in the namespace: nobody grants more than they hold."""
-        held = [rule for rule, _ in self.rules_of(user, namespace)]
-        return [part for rule in wanted for part in rule.parts() if not any(own.covers(part) for own in held)]
+    def _decide(self, user: User, info: RequestInfo) -> Verdict:
+        for grant in self.grants(user):
+            if grant.namespace and (grant.namespace != info.namespace or not info.is_resource):
+                continue
+            if any(allows(rule, info) for rule in grant.rules):
+                return Verdict(True, grant.reason)
+        return Verdict(None)
+
+
+def _decoded(item: Any) -> dict[str, Any]:
+    decoded: dict[str, Any] = item.object("", "")
+    return decoded
+
+
+def _described(reference: Mapping[str, Any]) -> str:
+    return f'{reference.get("kind")} "{reference.get("name")}"'
+
+
+def covers(owned: Sequence[Rule], wanted: Iterable[Rule]) -> list[Rule]:
+    """The parts of `wanted` that `owned` do not allow: one rule for each verb and thing, as upstream breaks them down."""
+    missing: list[Rule] = []
+    for rule in wanted:
+        missing += [piece for piece in _pieces(rule) if not any(_covers(each, piece) for each in owned)]
+    return missing
+
+
+def _pieces(rule: Rule) -> Iterator[Rule]:
+    for verb in rule.get("verbs") or ():
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                piece: dict[str, Any] = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
+                names = rule.get("resourceNames") or ()
+                if not names:
+                    yield piece
+                for name in names:
+                    yield {**piece, "resourceNames": [name]}
+        for url in rule.get("nonResourceURLs") or ():
+            yield {"verbs": [verb], "nonResourceURLs": [url]}
+
+
+def _covers(owned: Rule, piece: Rule) -> bool:
+    """Whether a rule allows a whole piece, whose every list has one element."""
+    verbs = owned.get("verbs") or ()
+    if "*" not in verbs and piece["verbs"][0] not in verbs:
+        return False
+    if "nonResourceURLs" in piece:
+        return any(_url_covers(url, piece["nonResourceURLs"][0]) for url in owned.get("nonResourceURLs") or ())
+    groups, resources = owned.get("apiGroups") or (), owned.get("resources") or ()
+    if "*" not in groups and piece["apiGroups"][0] not in groups:
+        return False
+    resource = piece["resources"][0]
+    if "*" not in resources and resource not in resources:
+        subresource = resource.partition("/")[2]
+        if not subresource or f"*/{subresource}" not in resources:
+            return False
+    names = owned.get("resourceNames")
+    return not names or ("resourceNames" in piece and piece["resourceNames"][0] in names)
+
+
+def _url_covers(owned: str, wanted: str) -> bool:
+    if owned in ("*", wanted):
+        return True
+    return owned.endswith("*") and wanted.startswith(owned[:-1])

@@ -1,0 +1,32 @@
+"""The daemon kube-apiserver: `python -m keelson.kube_apiserver --etcd-servers=…`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from keelson.component_base import daemons, logs
+
+from . import options, servers
+
+
+def main() -> None:
+    """Run until SIGTERM; ready (sd_notify) once the API is served."""
+    found = options.parse()
+    logs.setup(found.v, found.logging_format)
+
+    async def run(stop: asyncio.Event) -> None:
+        store = servers.store_of(found)
+        try:
+            async with servers.Server(found, store).serve():
+                daemons.ready()
+                await stop.wait()
+                if found.shutdown_delay_duration:
+                    await asyncio.sleep(found.shutdown_delay_duration)
+        finally:
+            await store.close()
+
+    daemons.run(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""NamespaceLifecycle: nothing is created in a namespace that does not exist or is ending; three are never deleted."""
+
+from __future__ import annotations
+
+from keelson.api import errors, meta
+
+from .chains import CREATE, DELETE, Attributes
+from .lookups import Lookups
+
+_IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
+# Reviews of access are no objects of the namespace that they name.
+_FREE = frozenset(("localsubjectaccessreviews.authorization.k8s.io",))
+
+
+class NamespaceLifecycle:
+    """Reads namespaces."""
+
+    name = "NamespaceLifecycle"
+
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Refuse with 403 or 404 what the namespace's life does not allow."""
+        resource = attributes.resource
+        if attributes.operation == DELETE and resource.qualified == "namespaces" and attributes.name in _IMMORTAL:
+            raise errors.forbidden("namespaces", attributes.name, "this namespace may not be deleted")
+        if attributes.operation != CREATE or not resource.namespaced or attributes.subresource:
+            return
+        if resource.qualified in _FREE:
+            return
+        namespace = await self._lookups.get("namespaces", "", attributes.namespace)
+        if namespace is None:
+            raise errors.not_found("namespaces", attributes.namespace)
+        if not meta.is_deleting(namespace):
+            return
+        why = f"unable to create new content in namespace {attributes.namespace} because it is being terminated"
+        error = errors.forbidden(resource.plural, attributes.name, why, group=resource.group)
+        cause = errors.cause(
+            "metadata.namespace",
+            "NamespaceTerminating",
+            f"namespace {attributes.namespace} is being terminated",
+        )
+        error.details["causes"] = [cause]
+        raise error

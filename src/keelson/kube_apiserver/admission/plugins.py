@@ -1,0 +1,58 @@
+"""Which admission plugins there are, in which order they run, and which the flags choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keelson.kube_apiserver.admission.certificates import Certificates
+from keelson.kube_apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass
+from keelson.kube_apiserver.admission.escalations import Escalations
+from keelson.kube_apiserver.admission.lookups import Lookups
+from keelson.kube_apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from keelson.kube_apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
+from keelson.kube_apiserver.admission.pod_defaults import DefaultTolerationSeconds, Priority, RuntimeClass
+from keelson.kube_apiserver.admission.service_accounts import ServiceAccounts
+from keelson.kube_apiserver.authorization.rbac import Rbac
+from keelson.kube_apiserver.authorization.unions import Authorizer
+
+# Upstream's order (kubeapiserver/options/plugins.go names it); NodeRestriction alone is off by default, as upstream's.
+_MAKERS: dict[str, tuple[bool, Callable[[Lookups], Any]]] = {
+    "NamespaceLifecycle": (True, NamespaceLifecycle),
+    "ServiceAccount": (True, ServiceAccounts),
+    "NodeRestriction": (False, NodeRestriction),
+    "TaintNodesByCondition": (True, lambda _: TaintNodesByCondition()),
+    "Priority": (True, Priority),
+    "DefaultTolerationSeconds": (True, lambda _: DefaultTolerationSeconds()),
+    "RuntimeClass": (True, RuntimeClass),
+    "DefaultStorageClass": (True, DefaultStorageClass),
+    "DefaultIngressClass": (True, DefaultIngressClass),
+}
+# Names that upstream knows and that are not here yet, or are part of another.
+KNOWN = frozenset(
+    {
+        *_MAKERS,
+        "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "CertificateApproval", "CertificateSigning",
+        "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "EventRateLimit", "ExtendedResourceToleration",
+        "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "LimitRanger", "MutatingAdmissionPolicy",
+        "MutatingAdmissionWebhook", "NamespaceAutoProvision", "NamespaceExists", "OwnerReferencesPermissionEnforcement",
+        "PersistentVolumeClaimResize", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction",
+        "PodTopologyLabels", "ResourceQuota", "StorageObjectInUseProtection",
+        "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "DenyServiceExternalIPs",
+    }
+)  # fmt: skip
+
+
+def chosen(
+    lookups: Lookups, authorizer: Authorizer, rbac: Rbac | None, enabled: Sequence[str], disabled: Sequence[str]
+) -> list[Any]:
+    """The plugins in their order."""
+    found = [
+        make(lookups)
+        for name, (default, make) in _MAKERS.items()
+        if name in enabled or (default and name not in disabled)
+    ]
+    found.append(Certificates(authorizer))
+    if rbac is not None:
+        found.append(Escalations(rbac, authorizer))
+    return found

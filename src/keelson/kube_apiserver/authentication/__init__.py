@@ -1,0 +1,1 @@
+"""Who asks: one module a kind of credential, and the union of them."""

@@ -1,0 +1,101 @@
+"""Client certificates: the common name is the user, the organisations are the groups (RFC 5280 subjects).
+
+The TLS handshake verifies the chain against all CAs of the listener together; which of them issued the certificate
+decides whether it speaks for itself (the client CA) or may speak for others (the front proxy's CA).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import exceptions, x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from keelson.api import errors
+from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.serving.messages import Request
+
+_REMEMBERED = 4096
+_SHA256 = hashes.SHA256()
+
+
+class Authorities:
+    """The CAs of a file, read again when the file changes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._stamp: tuple[int, int] | None = None
+        self._certificates: list[x509.Certificate] = []
+
+    @property
+    def certificates(self) -> list[x509.Certificate]:
+        """The CAs as the file has them now."""
+        found = self._path.stat()
+        stamp = (found.st_mtime_ns, found.st_ino)
+        if stamp != self._stamp:
+            self._certificates = x509.load_pem_x509_certificates(self._path.read_bytes())
+            self._stamp = stamp
+        return self._certificates
+
+    def issued(self, certificate: x509.Certificate) -> bool:
+        """Whether one of the CAs signed this certificate."""
+        for authority in self.certificates:
+            try:
+                certificate.verify_directly_issued_by(authority)
+            except (ValueError, TypeError, exceptions.InvalidSignature):
+                continue
+            return True
+        return False
+
+
+def is_for_clients(certificate: x509.Certificate) -> bool:
+    """Whether its extended key usage allows client authentication."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
+
+
+class Certificates:
+    """The authenticator of client certificates. Verdicts are remembered; validity in time is asked every time."""
+
+    def __init__(self, authorities: Authorities, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._authorities = authorities
+        self._now = now
+        self._known: OrderedDict[bytes, tuple[User | None, datetime, datetime]] = OrderedDict()
+
+    async def authenticate(self, request: Request) -> User | None:
+        """The certificate's subject, None where there is no certificate of this CA."""
+        certificate = request.certificate
+        if certificate is None:
+            return None
+        key = certificate.fingerprint(_SHA256)
+        known = self._known.get(key)
+        if known is None:
+            user = self._user(certificate)
+            known = (user, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+            self._known[key] = known
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        user, begins, ends = known
+        if user is None:
+            return None
+        if not begins <= self._now() <= ends:
+            raise errors.unauthorized()
+        return user
+
+    def _user(self, certificate: x509.Certificate) -> User | None:
+        if not self._authorities.issued(certificate) or not is_for_clients(certificate):
+            return None
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        if not names:
+            return None
+        groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        digest = certificate.fingerprint(_SHA256).hex()
+        extra = {"authentication.kubernetes.io/credential-id": (f"X509SHA256={digest}",)}
+        return User(str(names[0].value), tuple(str(group.value) for group in groups), "", extra)

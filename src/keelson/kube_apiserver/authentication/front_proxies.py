@@ -1,0 +1,63 @@
+"""Front proxies: another server, known by its certificate, says in headers who asks ("Authenticating Proxy").
+
+The headers are believed only from a certificate of the front proxies' CA with an allowed name; from anybody else they
+are as if they were not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from cryptography.x509.oid import NameOID
+
+from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.serving.messages import Request
+
+from .certificates import Authorities, is_for_clients
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Names of the headers; extra ones begin with a prefix."""
+
+    users: Sequence[str]
+    groups: Sequence[str]
+    uids: Sequence[str]
+    extra_prefixes: Sequence[str]
+
+
+class FrontProxies:
+    """The authenticator of requests that come through a front proxy."""
+
+    def __init__(self, authorities: Authorities, allowed_names: Sequence[str], headers: Headers) -> None:
+        self._authorities = authorities
+        self._allowed = frozenset(allowed_names)
+        self._headers = headers
+
+    async def authenticate(self, request: Request) -> User | None:
+        """Whom the proxy speaks for, None where the other end is no front proxy."""
+        certificate = request.certificate
+        if certificate is None or not any(request.headers.get(name.lower()) for name in self._headers.users):
+            return None
+        if not self._authorities.issued(certificate) or not is_for_clients(certificate):
+            return None
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        if self._allowed and (not names or names[0].value not in self._allowed):
+            return None
+        user = next(value for name in self._headers.users if (value := request.headers.get(name.lower())))
+        groups: list[str] = []
+        for name in self._headers.groups:
+            groups += _values(request.headers.get(name.lower(), ""))
+        uid = next((v for name in self._headers.uids if (v := request.headers.get(name.lower()))), "")
+        extra: dict[str, tuple[str, ...]] = {}
+        for prefix in self._headers.extra_prefixes:
+            for name, value in request.headers.items():
+                if name.startswith(prefix.lower()):
+                    extra[unquote(name[len(prefix) :])] = tuple(_values(value))
+        return User(user, tuple(groups), uid, extra)
+
+
+def _values(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,1 @@
+"""Who may do what: one module an authoriser, and the union of them."""

@@ -1,0 +1,191 @@
+"""What an instance of the server says of itself while it runs: its address and its identity.
+
+Each instance keeps a key with a time to live at `masterleases/ADDRESS`; the addresses that have one are the endpoints of
+the Service default/kubernetes, so that those of a dead instance go within seconds. A Lease in kube-system names the
+instance (KEP-1965).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+import socket
+from datetime import UTC, datetime
+
+import orjson
+
+from keelson.api import errors, meta
+from keelson.api.meta import Object
+from keelson.kube_apiserver.bootstrap.reconcilers import Reconciler
+from keelson.kube_apiserver.registry.catalogues import Catalogue
+from keelson.kube_apiserver.registry.objects import Objects
+from keelson.storage import errors as storage_errors
+from keelson.storage.stores import Store
+
+log = logging.getLogger(__name__)
+
+_LEASE_SECONDS, _RENEW_SECONDS = 15, 5.0
+_IDENTITY_SECONDS = 3600
+_NAME, _NAMESPACE = "kubernetes", "default"
+
+
+class Instance:
+    """One running server."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        objects: Objects,
+        store: Store,
+        reconciler: Reconciler,
+        *,
+        address: str,
+        port: int,
+        service_address: str,
+        root: str,
+    ) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+        self._store = store
+        self._reconciler = reconciler
+        self._address = address
+        self._port = port
+        self._service_address = service_address
+        self._prefix = f"{root}masterleases/"
+        digest = hashlib.sha256(f"{socket.gethostname()}:{address}:{port}".encode()).hexdigest()
+        self._identity = f"apiserver-{digest[:26]}"
+
+    async def service(self) -> None:
+        """Make default/kubernetes, whose address is the first of the range."""
+        obj: Object = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": _NAME,
+                "namespace": _NAMESPACE,
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "clusterIP": self._service_address,
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self._port}],
+                "sessionAffinity": "None",
+                "type": "ClusterIP",
+            },
+        }
+        await self._reconciler.ensure("services", obj)
+
+    async def run(self) -> None:
+        """Keep the address and the identity alive; ends by being cancelled."""
+        while True:
+            await self.renew()
+            await asyncio.sleep(_RENEW_SECONDS)
+
+    async def renew(self) -> None:
+        """One round; what fails is logged and tried again in the next."""
+        try:
+            await self._keep_address()
+            page = await self._store.list(self._prefix)
+            await self._publish(sorted(entry.key.removeprefix(self._prefix) for entry in page.entries))
+            await self._identify()
+        except (errors.StatusError, storage_errors.StorageError) as error:
+            log.warning("the endpoints of default/kubernetes can't be kept now: %s", error)
+
+    async def _keep_address(self) -> None:
+        key = self._prefix + self._address
+        # Upstream writes an Endpoints object here, and reads only that there is one.
+        value = orjson.dumps(
+            {"kind": "Endpoints", "apiVersion": "v1", "subsets": [{"addresses": [{"ip": self._address}]}]}
+        )
+        try:
+            found = await self._store.get(key)
+            if found.entry is None:
+                await self._store.create(key, value, ttl=_LEASE_SECONDS)
+            else:
+                await self._store.update(key, value, expected=found.entry.mod_revision, ttl=_LEASE_SECONDS)
+        except (storage_errors.KeyExistsError, storage_errors.RevisionConflictError):
+            # Two servers with one address: either of them keeps it alive.
+            log.warning("another server advertises %s too", self._address)
+
+    async def withdraw(self) -> None:
+        """Take the address back, as a server that ends in order does."""
+        key = self._prefix + self._address
+        try:
+            found = await self._store.get(key)
+            if found.entry is not None:
+                await self._store.delete(key, expected=found.entry.mod_revision)
+            page = await self._store.list(self._prefix)
+            await self._publish(sorted(entry.key.removeprefix(self._prefix) for entry in page.entries))
+        except (errors.StatusError, storage_errors.StorageError) as error:
+            log.warning("the address could not be withdrawn and will expire: %s", error)
+
+    async def _publish(self, addresses: list[str]) -> None:
+        family = "IPv6" if ipaddress.ip_address(self._address).version == 6 else "IPv4"
+        port = {"name": "https", "port": self._port, "protocol": "TCP"}
+        if addresses:
+            subsets = [{"addresses": [{"ip": each} for each in addresses], "ports": [port]}]
+        else:
+            subsets = []
+        endpoints: Object = {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {
+                "name": _NAME,
+                "namespace": _NAMESPACE,
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": subsets,
+        }
+        await self._put("endpoints", endpoints, ("subsets",))
+        endpoint_slice: Object = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": _NAME,
+                "namespace": _NAMESPACE,
+                "labels": {"kubernetes.io/service-name": _NAME},
+            },
+            "addressType": family,
+            "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
+            "ports": [port],
+        }
+        await self._put("endpointslices.discovery.k8s.io", endpoint_slice, ("endpoints", "ports"))
+
+    async def _put(self, qualified: str, wanted: Object, fields: tuple[str, ...]) -> None:
+        """Create the object, or bring these fields of it to what is wanted."""
+        served = self._catalogue.named(qualified)
+        namespace, name = meta.namespace(wanted), meta.name(wanted)
+        if served.key(namespace, name) not in (await self._objects.cached(served)).items:
+            await self._reconciler.ensure(qualified, wanted)
+
+        def change(obj: Object) -> Object:
+            for field in fields:
+                obj[field] = wanted.get(field)
+            return obj
+
+        context = self._reconciler.context(served, "update")
+        await self._objects.update(context, served, namespace, name, change)
+
+    async def _identify(self) -> None:
+        served = self._catalogue.named("leases.coordination.k8s.io")
+        now = meta.format_micro_time(datetime.now(UTC))
+        spec: Object = {
+            "holderIdentity": f"{self._identity}_{self._address}",
+            "leaseDurationSeconds": _IDENTITY_SECONDS,
+            "renewTime": now,
+        }
+        lease: Object = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": self._identity,
+                "namespace": "kube-system",
+                "labels": {
+                    "apiserver.kubernetes.io/identity": "kube-apiserver",
+                    "kubernetes.io/hostname": socket.gethostname().lower(),
+                },
+            },
+            "spec": spec,
+        }
+        await self._put(served.resource.qualified, lease, ("spec",))

@@ -1,0 +1,269 @@
+"""The feed: one watch on the store keeps every collection current.
+
+One watch on the whole prefix, and not one a resource: events of different resources then come in the order of their
+revisions, any event proves that every collection is complete up to it, and a single progress request answers for all.
+A collection is loaded when it is first asked for; events of resources that nobody asked for are dropped unread.
+
+Consistent reads (KEP-2340): the store is asked for its revision once for all reads that wait, and a read is answered
+from the cache when the feed has reached it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from keelson.storage import errors as storage_errors
+from keelson.storage.stores import Event, Store, Watch
+
+from .collections import Change, Collection
+from .items import Decode, Indexer, Item
+
+log = logging.getLogger(__name__)
+
+_PAGE = 5000
+_RETRY_SECONDS = 0.5
+# How often progress is asked for again while a read waits for it.
+_PROGRESS_SECONDS = 0.1
+
+
+class _Source:
+    """A collection with what feeds it: `held` keeps the events that come while it is being loaded."""
+
+    def __init__(self, collection: Collection, decode: Decode) -> None:
+        self.collection = collection
+        self.decode = decode
+        self.ready = asyncio.Event()
+        self.loading: asyncio.Task[None] | None = None
+        self.held: list[Event] = []
+
+    def item(self, key: str, value: bytes, revision: int) -> Item:
+        return self.collection.indexer.item(key, self.decode(key, value), revision)
+
+
+class Feed:
+    """Keeps collections current. `run` must be running for anything to move.
+
+    Invariant: `revision` never falls, and every ready collection holds everything up to it.
+    """
+
+    def __init__(self, store: Store, root: str = "/registry/") -> None:
+        self._store = store
+        self._root = root
+        self._sources: dict[str, _Source] = {}
+        # Length of prefix in path segments is not fixed (services/specs): sources are found by their prefixes.
+        self._by_segment: dict[str, list[_Source]] = {}
+        self._watch: Watch | None = None
+        self.revision = 0
+        self.connected = asyncio.Event()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._sequence = 0
+        self._asking: asyncio.Future[int] | None = None
+        self._next: asyncio.Future[int] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._prodding: asyncio.Task[None] | None = None
+
+    def add(self, prefix: str, indexer: Indexer, decode: Decode) -> Collection:
+        """Declare a collection of the keys below `prefix`, which ends with "/". It is loaded by `ready`."""
+        collection = Collection(prefix, indexer)
+        self._sources[prefix] = source = _Source(collection, decode)
+        self._by_segment.setdefault(self._segment(prefix), []).append(source)
+        return collection
+
+    def remove(self, prefix: str) -> None:
+        """Forget a collection, as when a CRD goes."""
+        source = self._sources.pop(prefix, None)
+        if source is not None:
+            self._by_segment[self._segment(prefix)].remove(source)
+            if source.loading is not None:
+                source.loading.cancel()
+
+    def _segment(self, key: str) -> str:
+        return key[len(self._root) :].partition("/")[0]
+
+    async def ready(self, prefix: str) -> Collection:
+        """The collection once it is loaded; starts loading where nobody did yet."""
+        source = self._sources[prefix]
+        if not source.ready.is_set():
+            if source.loading is None:
+                source.loading = self._spawn(self._load(source))
+            await source.ready.wait()
+        return source.collection
+
+    def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _load(self, source: _Source) -> None:
+        """List the collection; events that the feed brings meanwhile are applied after it."""
+        while True:
+            try:
+                await self.connected.wait()
+                items: list[Item] = []
+                page = await self._store.list(source.collection.prefix, limit=_PAGE)
+                revision = page.revision
+                while True:
+                    for entry in page.entries:
+                        try:
+                            items.append(source.item(entry.key, entry.value, entry.mod_revision))
+                        except (ValueError, KeyError, storage_errors.TransformError) as error:
+                            log.error("%s can't be read and is left out: %s", entry.key, error)
+                    if not page.remaining:
+                        break
+                    page = await self._store.list(
+                        source.collection.prefix, limit=_PAGE, start=page.entries[-1].key + "\0", revision=revision
+                    )
+            except storage_errors.StorageError as error:
+                log.warning("loading %s: %s", source.collection.prefix, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            break
+        source.collection.replace(items, revision)
+        held, source.held = source.held, []
+        source.loading = None
+        for event in held:
+            self._take(source, event)
+        if self.revision >= revision:
+            source.ready.set()
+        else:
+            # The list may be ahead of the feed; the collection must not be seen before the feed has caught up.
+            await self.reach(revision)
+            source.ready.set()
+
+    async def run(self) -> None:
+        """Follow the store for ever."""
+        while True:
+            try:
+                if not self.revision:
+                    self._advance(await self._store.revision())
+                self._watch = await self._store.watch(self._root, after=self.revision)
+                self.connected.set()
+                async for batch in self._watch:
+                    self._deliver(batch.events)
+                    self._advance(batch.revision)
+            except storage_errors.CompactedError:
+                log.warning("the store has forgotten revision %d; every collection is loaded anew", self.revision)
+                self._reset()
+            except storage_errors.UnavailableError as error:
+                log.warning("the feed is interrupted: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                self.connected.clear()
+                if self._watch is not None:
+                    await self._watch.close()
+                    self._watch = None
+
+    def _reset(self) -> None:
+        self.revision = 0
+        for source in self._sources.values():
+            if source.ready.is_set():
+                source.ready.clear()
+                # Their watchers can't be told what they missed.
+                source.collection.expire()
+                source.loading = self._spawn(self._load(source))
+
+    def _advance(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        while self._waiting and self._waiting[0][0] <= self.revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _find(self, key: str) -> _Source | None:
+        for source in self._by_segment.get(self._segment(key), ()):
+            if key.startswith(source.collection.prefix):
+                return source
+        return None
+
+    def _take(self, source: _Source, event: Event) -> Change | None:
+        entry = event.entry
+        item = None
+        if not event.deleted:
+            try:
+                item = source.item(entry.key, entry.value, entry.mod_revision)
+            except (ValueError, KeyError, storage_errors.TransformError) as error:
+                log.error("%s can't be read and is left out: %s", entry.key, error)
+        return source.collection.apply(entry.key, entry.mod_revision, item, time.monotonic())
+
+    def _deliver(self, events: Sequence[Event]) -> None:
+        told: dict[str, tuple[Collection, list[Change]]] = {}
+        for event in events:
+            source = self._find(event.entry.key)
+            if source is None:
+                continue
+            if source.loading is not None:
+                source.held.append(event)
+            elif source.ready.is_set():
+                change = self._take(source, event)
+                if change is not None:
+                    told.setdefault(source.collection.prefix, (source.collection, []))[1].append(change)
+        for collection, changes in told.values():
+            collection.tell(changes)
+
+    async def reach(self, revision: int) -> None:
+        """Wait until the feed has told everything up to `revision`."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sequence += 1
+        heapq.heappush(self._waiting, (revision, self._sequence, future))
+        if self._prodding is None or self._prodding.done():
+            self._prodding = self._spawn(self._prod())
+        await future
+
+    async def _prod(self) -> None:
+        """Ask for progress as long as somebody waits for it; the store may leave a request unanswered."""
+        while self._waiting:
+            if self._watch is not None:
+                try:
+                    await self._watch.request_progress()
+                except storage_errors.UnavailableError:
+                    log.debug("no progress can be asked for while the feed is interrupted")
+            waiters = [entry[2] for entry in self._waiting if not entry[2].done()]
+            if not waiters:
+                self._waiting.clear()
+                return
+            await asyncio.wait(waiters, timeout=_PROGRESS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
+    async def current(self) -> int:
+        """A revision that the store had after this call began, asked for once for all who ask at the same time."""
+        if self._asking is None:
+            return await self._ask()
+        # The question under way may have been answered before this call began: wait for the one after it.
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._next)
+
+    async def _ask(self) -> int:
+        loop = asyncio.get_running_loop()
+        self._asking = loop.create_future()
+        self._spawn(self._answer(self._asking))
+        return await asyncio.shield(self._asking)
+
+    async def _answer(self, asked: asyncio.Future[int]) -> None:
+        while True:
+            try:
+                revision = await self._store.revision()
+            except storage_errors.StorageError as error:
+                asked.set_exception(error)
+                # Nobody may be left to look at it.
+                asked.exception()
+            else:
+                asked.set_result(revision)
+            if self._next is None:
+                self._asking = None
+                return
+            asked, self._next = self._next, None
+            self._asking = asked
+
+    async def fresh(self, prefix: str) -> Collection:
+        """The collection, with everything in it that was acknowledged before this call."""
+        collection = await self.ready(prefix)
+        await self.reach(await self.current())
+        return collection

@@ -1,0 +1,219 @@
+"""The chain of every request: who asks, what for, may he, and the answer; errors become Status objects here.
+
+Metrics and the limits on what is in flight live here too, because here is the one place that sees every request's
+beginning and end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import orjson
+
+from keelson.api import errors
+from keelson.component_base import metrics
+
+from .authentication import impersonation
+from .authentication.unions import Union as Authentication
+from .authorization.unions import Authorizer, refusal
+from .handlers import Handlers
+from .registry.contexts import User
+from .serving import request_infos
+from .serving.messages import Request, Response
+from .serving.negotiation import JSON
+from .serving.request_infos import RequestInfo
+
+log = logging.getLogger(__name__)
+
+# A handler of a path that is no resource.
+PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
+
+_MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_LONG_RUNNING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
+
+_REQUESTS = metrics.counter(
+    "apiserver_request_total",
+    "Requests by verb, resource and code.",
+    ("verb", "group", "version", "resource", "subresource", "scope", "code"),
+)
+_DURATIONS = metrics.histogram(
+    "apiserver_request_duration_seconds",
+    "Response latency in seconds.",
+    ("verb", "group", "version", "resource", "subresource", "scope"),
+    buckets=(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60),
+)
+_IN_FLIGHT = metrics.gauge("apiserver_current_inflight_requests", "Requests in flight.", ("request_kind",))
+_LONG = metrics.gauge(
+    "apiserver_longrunning_requests", "Watches and streams that are open.", ("verb", "resource", "subresource")
+)
+
+
+class _Meters:
+    """The metric children of one (verb, resource), looked up once: label lookups cost more than a cached GET."""
+
+    __slots__ = ("codes", "duration", "labels")
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.duration = _DURATIONS.labels(*labels)
+        self.codes: dict[int, object] = {}
+
+    def count(self, code: int) -> None:
+        child = self.codes.get(code)
+        if child is None:
+            child = self.codes[code] = _REQUESTS.labels(*self.labels, str(code))
+        child.inc()  # type: ignore[attr-defined]
+
+
+class Limits:
+    """How many requests of a kind may be in flight; 0 is no limit."""
+
+    def __init__(self, reading: int, mutating: int) -> None:
+        self._most = {"readOnly": reading, "mutating": mutating}
+        self._now = {"readOnly": 0, "mutating": 0}
+        for kind in self._now:
+            _IN_FLIGHT.labels(kind).set_function(partial(self._count, kind))
+
+    def _count(self, kind: str) -> float:
+        return self._now[kind]
+
+    def enter(self, kind: str) -> None:
+        """Count a request in. Raises StatusError 429."""
+        most = self._most[kind]
+        if most and self._now[kind] >= most:
+            raise errors.too_many_requests("Too many requests, please try again later.", 1)
+        self._now[kind] += 1
+
+    def leave(self, kind: str) -> None:
+        """Count it out."""
+        self._now[kind] -= 1
+
+
+def status_response(error: errors.StatusError) -> Response:
+    """The answer that an error is."""
+    headers: list[tuple[str, str]] = [("Cache-Control", "no-cache, private")]
+    if wait := error.details.get("retryAfterSeconds"):
+        headers.append(("Retry-After", str(wait)))
+    if error.code == 401:
+        headers.append(("WWW-Authenticate", 'Bearer realm="kubernetes"'))
+    return Response(error.code, orjson.dumps(error.status()), JSON, headers)
+
+
+class Chain:
+    """The server's handler of requests."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        authorizer: Authorizer,
+        handlers: Handlers,
+        *,
+        limits: Limits,
+        timeout: float = 60.0,
+    ) -> None:
+        self._authentication = authentication
+        self._authorizer = authorizer
+        self._handlers = handlers
+        self._limits = limits
+        self._timeout = timeout
+        # Paths that are no resources: exact ones, and those below a prefix.
+        self.paths: dict[str, PathHandler] = {}
+        self.prefixes: dict[str, PathHandler] = {}
+        # Where resources that are not served here may be found (aggregation); None where nowhere.
+        self.elsewhere: Callable[[Request, RequestInfo, User], Awaitable[Response | None]] | None = None
+        self._meters: dict[tuple[str, ...], _Meters] = {}
+
+    async def __call__(self, request: Request) -> Response | None:
+        """Answer one request; never raises but for a lost connection."""
+        started = time.perf_counter()
+        info: RequestInfo | None = None
+        try:
+            info = self._info(request)
+            response = await self._answer(request, info)
+        except errors.StatusError as error:
+            response = status_response(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except RecursionError:
+            response = status_response(errors.bad_request("the body is nested too deeply"))
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            response = status_response(errors.internal(type(error).__name__))
+        if info is not None:
+            self._measure(info, 200 if response is None else response.status, time.perf_counter() - started)
+        if response is not None and request.warnings:
+            response.headers = [*response.headers, *(("Warning", _warning(text)) for text in request.warnings)]
+        return response
+
+    def _info(self, request: Request) -> RequestInfo:
+        if not request.query_string:
+            return request_infos.of(request.method, request.path)
+        watch = request.parameter("watch") in ("true", "1")
+        selector = request.parameter("fieldSelector")
+        return request_infos.of(request.method, request.path, watch=watch, field_selector=selector)
+
+    def _measure(self, info: RequestInfo, code: int, seconds: float) -> None:
+        scope = ("resource" if info.name else "namespace" if info.namespace else "cluster") if info.is_resource else ""
+        verb = info.verb.upper()
+        labels = (verb, info.group, info.version, info.resource, info.subresource, scope)
+        if not info.is_resource or code == 404:
+            # Paths and names of what does not exist are the client's to choose: they must not become labels.
+            labels = (verb if info.is_resource else info.verb.upper()[:8], "", "", "", "", scope)
+        meters = self._meters.get(labels)
+        if meters is None:
+            meters = self._meters[labels] = _Meters(labels)
+        meters.count(code)
+        if verb != "WATCH":
+            meters.duration.observe(seconds)
+
+    async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
+        user = await self._authentication.authenticate(request)
+        if any(name.startswith("impersonate-") for name in request.headers):
+            user = impersonation.applied(user, request, self._authorizer)
+        verdict = self._authorizer.authorize(user, info)
+        if verdict.allowed is not True:
+            raise refusal(user, info, verdict.reason)
+        if info.is_resource and not info.verb:
+            raise errors.method_not_allowed(request.method, info.resource)
+        if info.verb == "watch" or (info.is_resource and info.subresource in _LONG_RUNNING):
+            with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
+                return await self._dispatch(request, info, user)
+        kind = "mutating" if info.verb in _MUTATING else "readOnly"
+        self._limits.enter(kind)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._dispatch(request, info, user)
+        except TimeoutError as error:
+            raise errors.timeout("request did not complete within the allotted timeout", retry_after=0) from error
+        finally:
+            self._limits.leave(kind)
+
+    async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        if info.is_resource:
+            if self.elsewhere is not None:
+                try:
+                    return await self._handlers.handle(request, info, user)
+                except errors.StatusError as error:
+                    if error.code != 404 or error.details:
+                        raise
+                return await self.elsewhere(request, info, user)
+            return await self._handlers.handle(request, info, user)
+        handler = self.paths.get(info.path)
+        if handler is None:
+            for prefix, found in self.prefixes.items():
+                if info.path.startswith(prefix):
+                    handler = found
+                    break
+            else:
+                raise errors.path_not_found()
+        return await handler(request, info, user)
+
+
+def _warning(text: str) -> str:
+    """A Warning header's value (RFC 7234, 5.5): code 299, no agent, the text quoted."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
+    return f'299 - "{quoted}"'

@@ -1,0 +1,264 @@
+"""Discovery: what the server serves, group by group and all at once (KEP-3352, apidiscovery.k8s.io/v2).
+
+Documents are made from the catalogue when first asked for and kept until the catalogue changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from keelson.api.meta import Object
+
+from .registry.catalogues import Catalogue, Served
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+# Groups in upstream's order of priority; others follow by name. kubectl resolves a bare kind by this order.
+_ORDER = (
+    "",
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+)
+_RANK = {group: rank for rank, group in enumerate(_ORDER)}
+
+# Subresources whose kind is not their resource's own, with the verbs that they take.
+_OWN_KIND = {
+    "scale": ("autoscaling", "v1", "Scale", ("get", "patch", "update")),
+    "eviction": ("policy", "v1", "Eviction", ("create",)),
+    "binding": ("", "v1", "Binding", ("create",)),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
+    "exec": ("", "v1", "PodExecOptions", ("create", "get")),
+    "attach": ("", "v1", "PodAttachOptions", ("create", "get")),
+    "portforward": ("", "v1", "PodPortForwardOptions", ("create", "get")),
+    "log": ("", "", "", ("get",)),
+    "finalize": ("", "", "", ("update",)),
+}
+_PROXY_KIND = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
+_PROXY_VERBS = ("create", "delete", "get", "patch", "update")
+
+
+def _version_key(version: str) -> tuple[int, int, int]:
+    """GA before beta before alpha, higher numbers first (the order of CRD versions)."""
+    digits = version.removeprefix("v")
+    major, stage, minor = digits, 2, "0"
+    for word, rank in (("beta", 1), ("alpha", 0)):
+        if word in digits:
+            major, _, minor = digits.partition(word)
+            stage = rank
+    return (-stage, -int(major or 0) if major.isdecimal() else 0, -int(minor or 0) if minor.isdecimal() else 0)
+
+
+def _subresource(served: Served, name: str) -> tuple[Object, tuple[str, ...]]:
+    """(response kind with group and version, verbs)."""
+    resource = served.resource
+    own = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    if name == "proxy":
+        kind = _PROXY_KIND.get(resource.plural, resource.kind)
+        return {"group": "", "version": "v1", "kind": kind}, _PROXY_VERBS
+    if name in _OWN_KIND:
+        group, version, kind, verbs = _OWN_KIND[name]
+        return ({"group": group, "version": version, "kind": kind} if kind else own), verbs
+    return own, ("get", "patch", "update")
+
+
+def _hash(resource: str, group: str) -> str:
+    """The storageVersionHash: clients only compare it, so any stable digest serves."""
+    return base64.b64encode(hashlib.sha256(f"{group}/{resource}".encode()).digest()[:8]).decode()
+
+
+class _Documents:
+    """Everything that one generation of the catalogue yields."""
+
+    def __init__(self, catalogue: Catalogue, extra_groups: Iterable[tuple[str, list[str]]] = ()) -> None:
+        self.generation = catalogue.generation
+        self._by_version: dict[tuple[str, str], list[Served]] = {}
+        for served in catalogue:
+            resource = served.resource
+            self._by_version.setdefault((resource.group, resource.version), []).append(served)
+        versions: dict[str, list[str]] = {}
+        for group, version in self._by_version:
+            versions.setdefault(group, []).append(version)
+        for group, more in extra_groups:
+            versions.setdefault(group, []).extend(v for v in more if v not in versions.get(group, []))
+        for group in versions:
+            versions[group].sort(key=_version_key)
+        self.versions = dict(sorted(versions.items(), key=lambda pair: (_RANK.get(pair[0], len(_RANK)), pair[0])))
+
+    def group(self, name: str) -> Object | None:
+        """The APIGroup of one group."""
+        versions = self.versions.get(name)
+        if versions is None or not name:
+            return None
+        shown = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+        return {
+            "kind": "APIGroup",
+            "apiVersion": "v1",
+            "name": name,
+            "versions": shown,
+            "preferredVersion": shown[0],
+        }
+
+    @cached_property
+    def groups(self) -> bytes:
+        """The APIGroupList of /apis."""
+        shown = []
+        for name in self.versions:
+            if name:
+                group = self.group(name) or {}
+                shown.append({key: value for key, value in group.items() if key not in ("kind", "apiVersion")})
+        return orjson.dumps({"kind": "APIGroupList", "apiVersion": "v1", "groups": shown})
+
+    def resources(self, group: str, version: str) -> Object | None:
+        """The APIResourceList of one version."""
+        served = self._by_version.get((group, version))
+        if served is None:
+            return None
+        rows: list[Object] = []
+        for each in served:
+            resource = each.resource
+            row: Object = {
+                "name": resource.plural,
+                "singularName": resource.singular,
+                "namespaced": resource.namespaced,
+                "kind": resource.kind,
+                "verbs": list(resource.verbs),
+            }
+            if resource.short_names:
+                row["shortNames"] = list(resource.short_names)
+            if resource.categories:
+                row["categories"] = list(resource.categories)
+            if each.is_stored:
+                row["storageVersionHash"] = _hash(resource.plural, group)
+            rows.append(row)
+            for name in resource.subresources:
+                kind, verbs = _subresource(each, name)
+                sub: Object = {
+                    "name": f"{resource.plural}/{name}",
+                    "singularName": "",
+                    "namespaced": resource.namespaced,
+                    "kind": kind["kind"],
+                    "verbs": list(verbs),
+                }
+                if (kind["group"], kind["version"]) != (group, version):
+                    sub = {"group": kind["group"], "version": kind["version"], **sub}
+                    if not kind["group"]:
+                        del sub["group"]
+                rows.append(sub)
+        group_version = f"{group}/{version}" if group else version
+        rows.sort(key=lambda row: row["name"])
+        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
+
+    def aggregated(self, *, legacy: bool) -> bytes:
+        """The APIGroupDiscoveryList of /api or /apis."""
+        items = []
+        for group, versions in self.versions.items():
+            if (group == "") != legacy:
+                continue
+            shown = []
+            for version in versions:
+                rows = [self._aggregated_row(each) for each in self._by_version.get((group, version), ())]
+                rows.sort(key=lambda row: row["resource"])
+                shown.append({"version": version, "resources": rows, "freshness": "Current"})
+            metadata: Object = {"creationTimestamp": None}
+            if group:
+                metadata["name"] = group
+            items.append({"metadata": metadata, "versions": shown})
+        return orjson.dumps(
+            {
+                "kind": "APIGroupDiscoveryList",
+                "apiVersion": "apidiscovery.k8s.io/v2",
+                "metadata": {},
+                "items": items,
+            }
+        )
+
+    def _aggregated_row(self, each: Served) -> Object:
+        resource = each.resource
+        row: Object = {
+            "resource": resource.plural,
+            "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "singularResource": resource.singular,
+            "verbs": list(resource.verbs),
+        }
+        if resource.short_names:
+            row["shortNames"] = list(resource.short_names)
+        if resource.categories:
+            row["categories"] = list(resource.categories)
+        if resource.subresources:
+            row["subresources"] = []
+            for name in sorted(resource.subresources):
+                kind, verbs = _subresource(each, name)
+                row["subresources"].append({"subresource": name, "responseKind": kind, "verbs": list(verbs)})
+        return row
+
+
+class Discovery:
+    """The discovery documents of a catalogue that may change."""
+
+    def __init__(
+        self, catalogue: Catalogue, extra_groups: Callable[[], Iterable[tuple[str, list[str]]]] = lambda: ()
+    ) -> None:
+        self._catalogue = catalogue
+        self._extra_groups = extra_groups
+        self._documents: _Documents | None = None
+        self._aggregated: dict[bool, tuple[int, bytes, str]] = {}
+
+    @property
+    def _current(self) -> _Documents:
+        if self._documents is None or self._documents.generation != self._catalogue.generation:
+            self._documents = _Documents(self._catalogue, self._extra_groups())
+        return self._documents
+
+    def answer(self, parts: list[str], accept: str, server_address: str) -> tuple[Any, str, str] | None:
+        """(document as bytes, its media type, its ETag) at /api… or /apis…, None where there is none."""
+        legacy = parts[0] == "api"
+        documents = self._current
+        if len(parts) == 1:
+            if "as=APIGroupDiscoveryList" in accept and "v=v2" in accept:
+                held = self._aggregated.get(legacy)
+                if held is None or held[0] != documents.generation:
+                    body = documents.aggregated(legacy=legacy)
+                    etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
+                    held = self._aggregated[legacy] = (documents.generation, body, etag)
+                return held[1], AGGREGATED, held[2]
+            if legacy:
+                versions: Object = {
+                    "kind": "APIVersions",
+                    "versions": ["v1"],
+                    "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
+                }
+                return orjson.dumps(versions), "application/json", ""
+            return documents.groups, "application/json", ""
+        found: Object | None = None
+        if legacy and len(parts) == 2:
+            found = documents.resources("", parts[1])
+        elif not legacy and len(parts) == 2:
+            found = documents.group(parts[1])
+        elif not legacy and len(parts) == 3:
+            found = documents.resources(parts[1], parts[2])
+        return None if found is None else (orjson.dumps(found), "application/json", "")

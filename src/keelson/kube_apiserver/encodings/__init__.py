@@ -1,0 +1,1 @@
+"""Wire encodings beside JSON and YAML."""

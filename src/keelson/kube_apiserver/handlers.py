@@ -1,0 +1,284 @@
+"""The verbs on resources: from a request that was let in to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from keelson.api import decoding, errors, meta, schemas, strategies
+from keelson.api.meta import Object
+from keelson.api.patches import managed_fields
+
+from .caches.items import Item
+from .encodings import protobuf
+from .encodings.bodies import read
+from .registry.catalogues import Catalogue, Served
+from .registry.contexts import Context, User
+from .registry.deletions import Deletions, checked_options
+from .registry.listing import Lists, options_of, revision_of, selection_of
+from .registry.objects import Objects
+from .registry.patching import Patches
+from .registry.representations import collection, object_of, single
+from .registry.watching import Watches
+from .serving.messages import JSON, Request, Response
+from .serving.negotiation import Form, negotiate
+from .serving.request_infos import RequestInfo
+
+# A handler of one subresource, or of a resource whose objects are not stored.
+Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
+
+_DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
+_VALIDATION = ("Ignore", "Warn", "Strict")
+_MOST_MANAGER = 128
+
+
+def context_of(request: Request, info: RequestInfo, user: User) -> Context:
+    """The context of a request. Raises StatusError 400 for parameters that make no sense."""
+    if not request.query_string:
+        return Context(user, info, datetime.now(UTC), managed_fields.manager_of(request.headers.get("user-agent", "")))
+    manager = request.parameter("fieldManager")
+    if len(manager) > _MOST_MANAGER or not manager.isprintable():
+        raise errors.invalid(
+            "PatchOptions" if info.verb == "patch" else "CreateOptions",
+            "",
+            [errors.cause("fieldManager", "FieldValueInvalid", "Invalid value: must be printable, at most 128 bytes")],
+            group="meta.k8s.io",
+        )
+    field_validation = request.parameter("fieldValidation") or "Warn"
+    if field_validation not in _VALIDATION:
+        message = f'Unsupported value: "{field_validation}": supported values: "", "Ignore", "Strict", "Warn"'
+        raise errors.invalid(
+            "CreateOptions",
+            "",
+            [errors.cause("fieldValidation", "FieldValueNotSupported", message)],
+            group="meta.k8s.io",
+        )
+    return Context(
+        user,
+        info,
+        datetime.now(UTC),
+        manager or managed_fields.manager_of(request.headers.get("user-agent", "")),
+        dry_run=dry_run(request.query.get("dryRun", [])),
+        field_validation=field_validation,
+        force=request.parameter("force") in ("true", "1"),
+    )
+
+
+def dry_run(values: list[str]) -> bool:
+    """Whether nothing may be stored. Raises StatusError 422."""
+    for value in values:
+        if value not in ("", "All"):
+            message = f'Unsupported value: "{value}": supported values: "All"'
+            raise errors.invalid(
+                "CreateOptions", "", [errors.cause("dryRun", "FieldValueNotSupported", message)], group="meta.k8s.io"
+            )
+    return "All" in values
+
+
+def success(served: Served, item: Item, name: str) -> Object:
+    """The Status that tells of a deletion."""
+    metadata = orjson.loads(b"{" + item.body + b"}").get("metadata") or {}
+    details: Object = {"name": name, "kind": served.resource.plural}
+    if served.resource.group:
+        details["group"] = served.resource.group
+    if metadata.get("uid"):
+        details["uid"] = metadata["uid"]
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+# Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
+_RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationcontrollers", "resourcequotas",
+                              "persistentvolumes", "persistentvolumeclaims", "serviceaccounts"})  # fmt: skip
+
+
+class Handlers:
+    """One method a verb. `special` holds what does not take the common road, by "resource" or "resource/sub"."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        objects: Objects,
+        lists: Lists,
+        watches: Watches,
+        deletions: Deletions,
+        patches: Patches,
+    ) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+        self._lists = lists
+        self._watches = watches
+        self._deletions = deletions
+        self._patches = patches
+        self.special: dict[str, Special] = {}
+
+    async def handle(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        """The answer, or None where the connection was streamed to or taken over. Raises StatusError."""
+        served = self._catalogue.find(info.group, info.version, info.resource)
+        if served is None:
+            raise errors.path_not_found()
+        resource = served.resource
+        if info.namespace and not resource.namespaced and resource.plural != "namespaces":
+            # A cluster-scoped object has no path below a namespace (CVE-2019-11247).
+            raise errors.path_not_found()
+        if resource.plural == "namespaces" and info.group == "" and info.namespace and not info.name:
+            raise errors.path_not_found()
+        if resource.namespaced and not info.namespace and (info.name and info.verb not in ("list", "watch")):
+            raise errors.path_not_found()
+        context = context_of(request, info, user)
+        request.warnings = context.warnings
+        special = self.special.get(
+            f"{resource.qualified}/{info.subresource}" if info.subresource else resource.qualified
+        )
+        if special is not None:
+            return await special(context, request, served)
+        if info.subresource:
+            if info.subresource not in resource.subresources:
+                raise errors.path_not_found()
+            return await self.subresource(context, request, served)
+        if info.verb not in resource.verbs:
+            raise errors.method_not_allowed(info.verb or request.method, resource.qualified)
+        if resource.namespaced and not info.namespace and info.verb == "create":
+            raise errors.method_not_allowed("create", resource.qualified)
+        method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
+        return await method(context, request, served, negotiate(request.headers.get("accept", "")))
+
+    async def get(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """One object."""
+        info = context.info
+        stale = False
+        if request.query_string and (version := request.parameter("resourceVersion")):
+            revision = revision_of(version)
+            stale = True
+            if revision:
+                await self._lists.reached(served, revision)
+        item = await self._objects.get(served, info.namespace, info.name, stale=stale)
+        return single(served, item, form, include=request.parameter("includeObject"))
+
+    async def list(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """A collection."""
+        info = context.info
+        options = options_of(request, served, info.namespace, info.name)
+        items, metadata = await self._lists.list(served, options)
+        return collection(served, items, metadata, form, include=request.parameter("includeObject"))
+
+    async def watch(self, context: Context, request: Request, served: Served, form: Form) -> None:
+        """A stream of changes."""
+        await self._watches.watch(request, served, context.info.namespace, context.info.name, form)
+
+    def _decode(self, context: Context, request: Request, served: Served) -> Object:
+        return read(context, request, served.resource, served.schema if served.custom else None)
+
+    async def create(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """A new object."""
+        obj = self._decode(context, request, served)
+        item = await self._objects.create(context, served, context.info.namespace, obj)
+        return single(served, item, form, status=201)
+
+    async def update(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """Another state of an object."""
+        obj = self._decode(context, request, served)
+        info, resource = context.info, served.resource
+        if not meta.name(obj):
+            raise errors.bad_request("name must be provided")
+        version = meta.resource_version(obj)
+        if version and version != "0" and not version.isdecimal():
+            cause = errors.cause(
+                "metadata.resourceVersion", "FieldValueInvalid", f'Invalid value: "{version}": invalid'
+            )
+            raise errors.invalid(resource.kind, info.name, [cause], group=resource.group)
+
+        def change(_old: Object) -> Object:
+            if not version and not strategies.allows_unconditional_update(resource):
+                message = "Invalid value: 0: must be specified for an update"
+                cause = errors.cause("metadata.resourceVersion", "FieldValueInvalid", message)
+                raise errors.invalid(resource.kind, info.name, [cause], group=resource.group)
+            # The road changes what it is given, and may be taken again.
+            fresh: Object = orjson.loads(orjson.dumps(obj))
+            return fresh
+
+        try:
+            item = await self._objects.update(
+                context, served, info.namespace, info.name, change, subresource=info.subresource
+            )
+        except errors.StatusError as error:
+            if error.code != 404 or info.subresource or not strategies.allows_create_on_update(resource):
+                raise
+            if version and version != "0":
+                raise
+            item = await self._objects.create(context, served, info.namespace, obj)
+            return single(served, item, form, status=201)
+        return single(served, item, form)
+
+    async def patch(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """A partial change."""
+        info = context.info
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == "application/apply-patch+yaml" and not request.parameter("fieldManager"):
+            cause = errors.cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+            raise errors.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
+        if context.force and media_type != "application/apply-patch+yaml":
+            cause = errors.cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+            raise errors.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
+        item, created = await self._patches.patch(
+            context, served, info.namespace, info.name, media_type, request.body, subresource=info.subresource
+        )
+        return single(served, item, form, status=201 if created else 200)
+
+    def _options(self, context: Context, request: Request) -> Object:
+        options: Object = {}
+        if request.body:
+            # Every group has a DeleteOptions of its own, all alike: which one is named does not matter.
+            options, _ = (
+                (protobuf.decode(request.body), [])
+                if protobuf.is_protobuf(request.headers)
+                else decoding.parse(request.body, request.headers.get("content-type", JSON))
+            )
+            if not isinstance(options, dict) or options.get("kind", "DeleteOptions") != "DeleteOptions":
+                raise errors.bad_request("the body of a deletion must be DeleteOptions")
+            options["apiVersion"] = _DELETE_OPTIONS.api_version
+            decoding.conform(options, _DELETE_OPTIONS, field_validation="Ignore")
+            context.dry_run = context.dry_run or dry_run(options.get("dryRun") or [])
+        elif request.query_string:
+            if grace := request.parameter("gracePeriodSeconds"):
+                if not grace.lstrip("-").isdecimal():
+                    raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax')
+                options["gracePeriodSeconds"] = int(grace)
+            if policy := request.parameter("propagationPolicy"):
+                options["propagationPolicy"] = policy
+            if orphan := request.parameter("orphanDependents"):
+                options["orphanDependents"] = orphan in ("true", "1")
+        return checked_options(options)
+
+    async def delete(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """The end of an object, or its beginning."""
+        info = context.info
+        options = self._options(context, request)
+        outcome = await self._deletions.delete(context, served, info.namespace, info.name, options)
+        if not outcome.gone or served.resource.qualified in _RETURNS_DELETED:
+            return single(served, outcome.item, form)
+        return Response(200, orjson.dumps(success(served, outcome.item, info.name)))
+
+    async def deletecollection(self, context: Context, request: Request, served: Served, form: Form) -> Response:
+        """The end of every selected object; answers with what they were."""
+        info = context.info
+        options = self._options(context, request)
+        selection = selection_of(request, served, info.namespace)
+        items = await self._deletions.delete_collection(context, served, selection, options)
+        version = str((await self._objects.fresh(served)).last_change)
+        return collection(served, items, {"resourceVersion": version}, form)
+
+    async def subresource(self, context: Context, request: Request, served: Served) -> Response:
+        """A subresource that shows the whole object and writes a part of it, such as status."""
+        form = negotiate(request.headers.get("accept", ""))
+        verb = context.info.verb
+        if verb not in ("get", "update", "patch"):
+            raise errors.method_not_allowed(verb, served.resource.qualified)
+        method: Callable[[Context, Request, Served, Form], Awaitable[Response]] = getattr(self, verb)
+        return await method(context, request, served, form)
+
+    def object(self, served: Served, item: Item) -> Any:
+        """The object of an item, for handlers of subresources."""
+        return object_of(served, item)

@@ -1,0 +1,185 @@
+"""The flags of kube-apiserver: upstream's names, checked as a whole before anything is opened."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives import serialization
+
+from keelson.component_base import logs
+from keelson.component_base.flags import Parser
+
+from .admission.plugins import KNOWN
+
+MODES = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
+_SERVED_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node")
+
+
+def parser() -> Parser:
+    """All flags with their defaults."""
+    found = Parser("kube-apiserver", "The Kubernetes API server.")
+    # etcd
+    found.strings("--etcd-servers", help="URLs of etcd's members")
+    found.text("--etcd-cafile", help="CA of etcd's certificates")
+    found.text("--etcd-certfile", help="client certificate for etcd")
+    found.text("--etcd-keyfile", help="its key")
+    found.text("--etcd-prefix", "/registry", help="prefix of all keys")
+    found.duration("--etcd-compaction-interval", 300.0, help="how often history is compacted; 0 never")
+    found.text("--storage-media-type", "application/json", help="accepted for upstream's sake; values are JSON")
+    found.text("--encryption-provider-config", help="EncryptionConfiguration file")
+    found.duration("--event-ttl", 3600.0, help="how long events are kept")
+    # serving
+    found.address("--bind-address", "0.0.0.0", help="address to listen on")  # noqa: S104 - upstream's default
+    found.number("--secure-port", 6443, help="port to listen on")
+    found.address("--advertise-address", help="address under which other members of the cluster reach this server")
+    found.text("--tls-cert-file", help="serving certificate")
+    found.text("--tls-private-key-file", help="its key")
+    found.text("--external-hostname", help="name in externally visible URLs")
+    found.number("--max-requests-inflight", 400, help="reading requests in flight; 0 is no limit")
+    found.number("--max-mutating-requests-inflight", 200, help="writing requests in flight; 0 is no limit")
+    found.duration("--request-timeout", 60.0, help="time for a request that is no watch")
+    found.number("--min-request-timeout", 1800, help="least seconds before a watch is ended")
+    found.duration("--shutdown-delay-duration", 0.0, help="time between SIGTERM and the end of serving")
+    found.boolean("--profiling", False, help="accepted for upstream's sake; there are no profiles")
+    found.boolean("--allow-privileged", True, help="accepted for upstream's sake")
+    # authentication
+    found.text("--client-ca-file", help="CA of client certificates")
+    found.boolean("--anonymous-auth", True, help="whether requests without credentials are anonymous")
+    found.boolean("--enable-bootstrap-token-auth", False, help="accept bootstrap tokens")
+    found.strings("--service-account-issuer", help="issuers of service-account tokens, the first signs")
+    found.strings("--service-account-key-file", help="public keys that verify service-account tokens")
+    found.text("--service-account-signing-key-file", help="private key that signs service-account tokens")
+    found.boolean("--service-account-lookup", True, help="whether the token's account and pod must still be there")
+    found.strings("--api-audiences", help="audiences of tokens for this server")
+    found.duration("--service-account-max-token-expiration", 0.0, help="longest life of a requested token")
+    found.boolean("--service-account-extend-token-expiration", True, help="projected tokens live a year in fact")
+    found.text("--service-account-jwks-uri", help="URI of the key set in discovery")
+    found.text("--requestheader-client-ca-file", help="CA of front proxies")
+    found.strings("--requestheader-allowed-names", help="common names of front proxies; empty allows all")
+    found.strings("--requestheader-username-headers", ["X-Remote-User"], help="headers with the user")
+    found.strings("--requestheader-group-headers", ["X-Remote-Group"], help="headers with groups")
+    found.strings("--requestheader-extra-headers-prefix", ["X-Remote-Extra-"], help="prefixes of extra headers")
+    found.strings("--requestheader-uid-headers", help="headers with the uid")
+    found.text("--proxy-client-cert-file", help="certificate shown to aggregated servers")
+    found.text("--proxy-client-key-file", help="its key")
+    # authorisation and admission
+    found.strings("--authorization-mode", ["AlwaysAllow"], help=f"modes in order: {','.join(MODES)}")
+    found.strings("--enable-admission-plugins", help="plugins beside the default ones")
+    found.strings("--disable-admission-plugins", help="default plugins to leave out")
+    # cluster
+    found.network("--service-cluster-ip-range", "10.0.0.0/24", help="CIDRs of ClusterIPs")
+    found.text("--service-node-port-range", "30000-32767", help="range of node ports")
+    found.text("--kubelet-certificate-authority", help="CA of kubelets' serving certificates")
+    found.text("--kubelet-client-certificate", help="client certificate for kubelets")
+    found.text("--kubelet-client-key", help="its key")
+    found.strings(
+        "--kubelet-preferred-address-types",
+        ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"],
+        help="order in which a node's addresses are tried",
+    )
+    found.duration("--kubelet-timeout", 5.0, help="time to connect to a kubelet")
+    found.text("--endpoint-reconciler-type", "lease", choices=("lease", "none"), help="who keeps default/kubernetes")
+    found.boolean("--enable-aggregator-routing", False, help="reach aggregated servers by endpoints")
+    found.mapping("--feature-gates", help="accepted for upstream's sake")
+    found.mapping("--runtime-config", help="accepted for upstream's sake")
+    found.text("--audit-policy-file", help="audit policy")
+    found.text("--audit-log-path", help="audit log, - for standard output")
+    found.number("--audit-log-maxage", 0, help="days that audit logs are kept")
+    found.number("--audit-log-maxbackup", 0, help="how many audit logs are kept")
+    found.number("--audit-log-maxsize", 100, help="megabytes of an audit log")
+    logs.add_flags(found)
+    return found
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The checked options; ends the process with one line that names the flag where one is wrong."""
+    flags = parser()
+    found = flags.parse_args(arguments)
+
+    def refuse(flag: str, why: str) -> None:
+        flags.error(f"argument {flag}: {why}")
+
+    if not found.etcd_servers:
+        refuse("--etcd-servers", "at least one URL is needed")
+    for server in found.etcd_servers:
+        if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).netloc:
+            refuse("--etcd-servers", f'"{server}" is no http or https URL')
+    if not found.etcd_prefix.startswith("/") or found.etcd_prefix.endswith("/"):
+        refuse("--etcd-prefix", "must begin with a slash and not end with one")
+    if bool(found.etcd_certfile) != bool(found.etcd_keyfile):
+        refuse("--etcd-certfile", "goes together with --etcd-keyfile")
+    if not 0 <= found.secure_port <= 65535:
+        refuse("--secure-port", "must be between 0 and 65535")
+    for mode in found.authorization_mode:
+        if mode not in MODES:
+            refuse("--authorization-mode", f'"{mode}" is not one of {", ".join(MODES)}')
+        if mode not in _SERVED_MODES:
+            refuse("--authorization-mode", f'"{mode}" is not supported yet')
+    for flag, names in (
+        ("--enable-admission-plugins", found.enable_admission_plugins),
+        ("--disable-admission-plugins", found.disable_admission_plugins),
+    ):
+        for name in names:
+            if name not in KNOWN:
+                refuse(flag, f'"{name}" is no admission plugin')
+    for first, second in (
+        ("tls_cert_file", "tls_private_key_file"),
+        ("kubelet_client_certificate", "kubelet_client_key"),
+        ("proxy_client_cert_file", "proxy_client_key_file"),
+    ):
+        if bool(getattr(found, first)) != bool(getattr(found, second)):
+            refuse(_flag(first), f"goes together with {_flag(second)}")
+    low, dash, high = found.service_node_port_range.partition("-")
+    if not dash or not low.isdecimal() or not high.isdecimal() or not 0 < int(low) <= int(high) <= 65535:
+        refuse("--service-node-port-range", f'"{found.service_node_port_range}" is no range of ports')
+    ranges = [ipaddress.ip_network(text) for text in found.service_cluster_ip_range.split(",")]
+    if len(ranges) > 2 or (len(ranges) == 2 and ranges[0].version == ranges[1].version):
+        refuse("--service-cluster-ip-range", "takes one CIDR, or one of each family")
+    for network in ranges:
+        if network.max_prefixlen - network.prefixlen > (20 if network.version == 4 else 64):
+            refuse("--service-cluster-ip-range", f"{network} is too large: at most 20 bits (64 for IPv6) of addresses")
+    if bool(found.service_account_issuer) != bool(found.service_account_signing_key_file):
+        refuse("--service-account-issuer", "goes together with --service-account-signing-key-file")
+    if found.service_account_issuer and not found.service_account_key_file:
+        refuse("--service-account-key-file", "is needed where service-account tokens are issued")
+    _check_files(found, refuse)
+    return found
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _check_files(found: argparse.Namespace, refuse: Callable[[str, str], None]) -> None:
+    names = [
+        name
+        for name in vars(found)
+        if name.endswith(("_file", "cafile", "certfile", "keyfile"))
+        or name in ("kubelet_certificate_authority", "kubelet_client_certificate", "kubelet_client_key")
+        or name == "encryption_provider_config"
+    ]
+    for name in names:
+        given = getattr(found, name)
+        for path in given if isinstance(given, list) else [given]:
+            if not path:
+                continue
+            try:
+                content = Path(path).read_bytes()
+            except OSError as error:
+                refuse(_flag(name), f"{path}: {error.strerror}")
+            if name.endswith(("cafile", "ca_file")) or name == "kubelet_certificate_authority":
+                try:
+                    ssl.create_default_context(cadata=content.decode("ascii"))
+                except (ssl.SSLError, UnicodeDecodeError):
+                    refuse(_flag(name), f"{path}: holds no certificates in PEM")
+    if found.service_account_signing_key_file:
+        path = found.service_account_signing_key_file
+        try:
+            serialization.load_pem_private_key(Path(path).read_bytes(), None)
+        except (ValueError, TypeError) as error:
+            refuse("--service-account-signing-key-file", f"{path}: {error}")

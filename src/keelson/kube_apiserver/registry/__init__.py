@@ -1,0 +1,1 @@
+"""Resources as they are served: what is known of each, and the one road that every verb takes through storage."""

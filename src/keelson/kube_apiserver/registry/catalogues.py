@@ -1,0 +1,133 @@
+"""Which resources are served, and where each is stored.
+
+Built-in resources are there from the start; custom resources come and go. A version that is not the stored one has a
+conversion: it reads and writes the same keys and shares the cache of the stored version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from keelson.api import resources, schemas
+from keelson.api.meta import Object
+from keelson.api.resources import Resource
+from keelson.api.schemas import Schema
+from keelson.kube_apiserver.caches.collections import Collection
+from keelson.kube_apiserver.caches.feeds import Feed
+from keelson.kube_apiserver.caches.items import Indexer
+from keelson.storage.transformers import Transformer
+
+from . import conversions, selectable_fields
+
+# Reviews and bindings are requests in the form of objects: nothing of them is stored.
+_STORED_VERB = "get"
+_NOT_STORED = frozenset({"componentstatuses"})
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Between a served version and the stored one; both functions may change their argument."""
+
+    to_stored: Callable[[Object], Object]
+    from_stored: Callable[[Object], Object]
+
+
+@dataclass(eq=False)
+class Served:
+    """One resource of one version."""
+
+    resource: Resource
+    schema: Schema
+    stored_api_version: str
+    prefix: str
+    list_kind: str
+    conversion: Conversion | None = None
+    custom: bool = False
+    # What a CRD version states beside its schema; the mapping is empty for built-in resources.
+    extras: dict[str, Any] = field(default_factory=dict)
+    # Wire forms of watch events, one object a form (see caches.watchers.Frames).
+    frames: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its objects are kept at all."""
+        return bool(self.prefix)
+
+    def key(self, namespace: str, name: str) -> str:
+        """The storage key of an object."""
+        return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else f"{self.prefix}{name}"
+
+
+class Catalogue:
+    """All served resources, by group, version and plural."""
+
+    def __init__(self, feed: Feed, transformer: Transformer, root: str = "/registry/") -> None:
+        self._feed = feed
+        self.transformer = transformer
+        self._root = root
+        self._served: dict[tuple[str, str, str], Served] = {}
+        self._collections: dict[str, Collection] = {}
+        # Raised with every change, so that documents made of the catalogue know when they are stale.
+        self.generation = 0
+        for resource in resources.BUILT_IN:
+            self.add(_built_in(resource, root))
+
+    def add(self, served: Served) -> None:
+        """Serve a resource (again)."""
+        resource = served.resource
+        self._served[resource.group, resource.version, resource.plural] = served
+        if served.prefix and served.prefix not in self._collections:
+            indexer = Indexer(selectable_fields.of(served.resource, served.extras))
+            self._collections[served.prefix] = self._feed.add(served.prefix, indexer, self._decode)
+        self.generation += 1
+
+    def remove(self, served: Served) -> None:
+        """Serve a resource no longer; its stored objects are left alone."""
+        resource = served.resource
+        self._served.pop((resource.group, resource.version, resource.plural), None)
+        if all(other.prefix != served.prefix for other in self._served.values()):
+            self._collections.pop(served.prefix, None)
+            self._feed.remove(served.prefix)
+        self.generation += 1
+
+    def _decode(self, key: str, value: bytes) -> Object:
+        plain, _ = self.transformer.decode(key, value)
+        decoded: Object = orjson.loads(plain)
+        return decoded
+
+    def find(self, group: str, version: str, plural: str) -> Served | None:
+        """The resource, or None where it is not served."""
+        return self._served.get((group, version, plural))
+
+    def named(self, qualified: str) -> Served:
+        """A built-in resource by `resources.lookup`'s name."""
+        resource = resources.lookup(qualified)
+        return self._served[resource.group, resource.version, resource.plural]
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(list(self._served.values()))
+
+    def resources(self) -> Iterable[Resource]:
+        """What discovery tells of."""
+        return [served.resource for served in self._served.values()]
+
+    def collection(self, served: Served) -> Collection:
+        """The cache of its objects, loaded or not."""
+        return self._collections[served.prefix]
+
+
+def _built_in(resource: Resource, root: str) -> Served:
+    stored = _STORED_VERB in resource.verbs and resource.plural not in _NOT_STORED
+    conversion = conversions.BUILT_IN.get((resource.api_version, resource.kind))
+    return Served(
+        resource=resource,
+        schema=schemas.of(resource),
+        stored_api_version=conversion.stored if conversion is not None else resource.api_version,
+        prefix=f"{root}{resource.storage_prefix}/" if stored else "",
+        list_kind=f"{resource.kind}List",
+        conversion=Conversion(conversion.to_stored, conversion.from_stored) if conversion is not None else None,
+    )

@@ -1,0 +1,247 @@
+"""Lists: which revision they show, how they are cut into pages, and what they select.
+
+Served from the cache at the revision that resourceVersion and resourceVersionMatch ask for; a page of an older revision
+is rebuilt from history, and read from the store where history is too short (API concepts, "Resource versions").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from keelson.api import errors, field_selectors, selectors
+from keelson.api.meta import Object
+from keelson.kube_apiserver.caches.collections import Collection, ExpiredError
+from keelson.kube_apiserver.caches.feeds import Feed
+from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.caches.selections import Selection
+from keelson.kube_apiserver.serving.messages import Request
+from keelson.storage import errors as storage_errors
+from keelson.storage.stores import Store
+
+from . import selectable_fields
+from .catalogues import Catalogue, Served
+from .conversions import selectable_field
+from .objects import Objects, translated
+
+# How long a request waits for a revision that the cache has not seen yet.
+_FUTURE_SECONDS = 3.0
+_CONTINUE_VERSION = "meta.k8s.io/v1"
+_MOST_LIMIT = 1 << 31
+_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+class ContinueExpiredError(errors.StatusError):
+    """410 for a page of a list whose revision is gone, with a token that goes on at the present one."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(410, "Expired", _EXPIRED)
+        self._token = token
+
+    def status(self) -> Object:
+        """The Status, whose metadata carries the token."""
+        return {**super().status(), "metadata": {"continue": self._token}}
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The parameters of a list or watch, checked."""
+
+    selection: Selection
+    resource_version: str = ""
+    match: str = ""
+    limit: int = 0
+    continue_: str = ""
+
+
+def selection_of(request: Request, served: Served, namespace: str, name: str = "") -> Selection:
+    """What the request's selectors select. Raises StatusError 400."""
+    try:
+        labels = selectors.parse(request.parameter("labelSelector"))
+    except selectors.SelectorError as error:
+        raise errors.bad_request(f"unable to parse requirement: {error}") from error
+    text = request.parameter("fieldSelector")
+    try:
+        fields = field_selectors.parse(text)
+    except field_selectors.FieldSelectorError as error:
+        raise errors.bad_request(str(error)) from error
+    supported = selectable_fields.of(served.resource, served.extras)
+    terms = []
+    for term in fields.terms:
+        field = selectable_field(served.resource, term.field)
+        if field not in supported and field not in selectable_fields.ALWAYS:
+            raise errors.bad_request(f'field label not supported: "{term.field}"')
+        terms.append(field_selectors.Term(field, term.operator, term.value))
+    if name:
+        terms.append(field_selectors.Term("metadata.name", field_selectors.EQUALS, name))
+    return Selection(namespace, labels, field_selectors.FieldSelector(tuple(terms)))
+
+
+def options_of(request: Request, served: Served, namespace: str, name: str = "") -> ListOptions:
+    """The list options of a request. Raises StatusError 400 and 422."""
+    limit = request.parameter("limit")
+    if limit and not limit.lstrip("-").isdecimal():
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax')
+    options = ListOptions(
+        selection_of(request, served, namespace, name),
+        request.parameter("resourceVersion"),
+        request.parameter("resourceVersionMatch"),
+        min(int(limit or 0), _MOST_LIMIT),
+        request.parameter("continue"),
+    )
+    causes = []
+    version, match = options.resource_version, options.match
+    if match:
+        if match not in ("NotOlderThan", "Exact"):
+            message = f'Unsupported value: "{match}": supported values: "", "Exact", "NotOlderThan"'
+            causes.append(errors.cause("resourceVersionMatch", "FieldValueNotSupported", message))
+        if not version:
+            message = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
+        elif match == "Exact" and version == "0":
+            message = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
+        if options.continue_:
+            message = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
+    if causes:
+        raise errors.invalid("ListOptions", "", causes, group="meta.k8s.io")
+    return options
+
+
+def revision_of(text: str) -> int:
+    """A resourceVersion as a revision, 0 where it is absent. Raises StatusError 400."""
+    if not text:
+        return 0
+    if not text.isdecimal() or len(text) > 19:
+        raise errors.bad_request(f'invalid resource version "{text}"')
+    return int(text)
+
+
+def too_large(revision: int, current: int) -> errors.StatusError:
+    """504: the revision has not happened yet."""
+    return errors.StatusError(
+        504,
+        "Timeout",
+        f"Too large resource version: {revision}, current: {current}",
+        {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+    )
+
+
+def encode_continue(revision: int, start: str) -> str:
+    """The token of the next page, which begins at the key `start` (relative to the resource's prefix)."""
+    token = {"v": _CONTINUE_VERSION, "rv": revision, "start": start}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).decode().rstrip("=")
+
+
+def decode_continue(token: str) -> tuple[int, str]:
+    """(revision, start) of a token; revision -1 goes on at whatever is current. Raises StatusError 400."""
+    refused = errors.bad_request("continue key is not valid")
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        value = orjson.loads(raw)
+    except ValueError as error:
+        raise refused from error
+    if not isinstance(value, dict) or value.get("v") != _CONTINUE_VERSION:
+        raise refused
+    revision, start = value.get("rv"), value.get("start")
+    if not isinstance(revision, int) or not isinstance(start, str) or not start or revision == 0 or revision < -1:
+        raise refused
+    if any(part in (".", "..") for part in start.split("/")) or start.startswith("/"):
+        raise refused
+    return revision, start
+
+
+class Lists:
+    """The verb list."""
+
+    def __init__(self, objects: Objects, feed: Feed, store: Store, catalogue: Catalogue) -> None:
+        self._objects = objects
+        self._feed = feed
+        self._store = store
+        self._catalogue = catalogue
+
+    async def list(self, served: Served, options: ListOptions) -> tuple[Sequence[Item], Object]:
+        """(items, the list's metadata). Raises StatusError."""
+        start, revision = "", 0
+        if options.continue_:
+            if options.resource_version not in ("", "0"):
+                raise errors.bad_request("specifying resource version is not allowed when using continue")
+            revision, start = decode_continue(options.continue_)
+            start = served.prefix + start
+            if revision == -1:
+                revision = 0
+            collection = await self._objects.fresh(served) if not revision else await self.reached(served, revision)
+        elif not options.resource_version:
+            collection = await self._objects.fresh(served)
+        else:
+            wanted = revision_of(options.resource_version)
+            collection = await self.reached(served, wanted)
+            if options.match == "Exact" or (options.limit and wanted and not options.match):
+                revision = wanted
+        shown = revision or self._feed.revision
+        try:
+            items, following, remaining = collection.select(
+                options.selection, start=start, limit=options.limit, revision=revision
+            )
+        except ExpiredError:
+            items, following, remaining = await self._from_store(served, options, start, revision)
+        metadata: Object = {"resourceVersion": str(shown)}
+        if following:
+            metadata["continue"] = encode_continue(shown, following[len(served.prefix) :])
+            if options.selection.unconditional:
+                metadata["remainingItemCount"] = remaining
+        return items, metadata
+
+    async def reached(self, served: Served, revision: int) -> Collection:
+        """The cache once it is at `revision`. Raises StatusError 504 where that takes too long."""
+        collection = await self._objects.cached(served)
+        if revision > self._feed.revision:
+            try:
+                async with asyncio.timeout(_FUTURE_SECONDS):
+                    await self._feed.reach(revision)
+            except TimeoutError as error:
+                raise too_large(revision, self._feed.revision) from error
+        return collection
+
+    async def _from_store(
+        self, served: Served, options: ListOptions, start: str, revision: int
+    ) -> tuple[Sequence[Item], str, int]:
+        """A page of a revision that is older than history."""
+        namespace = options.selection.namespace
+        prefix = f"{served.prefix}{namespace}/" if namespace else served.prefix
+        indexer = self._catalogue.collection(served).indexer
+        chosen: list[Item] = []
+        while True:
+            try:
+                page = await self._store.list(prefix, limit=options.limit or 1000, start=start, revision=revision)
+            except storage_errors.CompactedError as error:
+                if options.continue_ and start:
+                    raise ContinueExpiredError(encode_continue(-1, start[len(served.prefix) :])) from error
+                raise errors.expired("The provided resource version is too old") from error
+            except storage_errors.StorageError as error:
+                raise translated(error) from error
+            for position, entry in enumerate(page.entries):
+                plain, _ = self._catalogue.transformer.decode(entry.key, entry.value)
+                item = indexer.item(entry.key, orjson.loads(plain), entry.mod_revision)
+                if options.selection.matches(item, indexer):
+                    if options.limit and len(chosen) == options.limit:
+                        return chosen, item.key, page.remaining + len(page.entries) - position
+                    chosen.append(item)
+            if not page.remaining:
+                return chosen, "", 0
+            start = page.entries[-1].key + "\0"
+            if options.limit and len(chosen) == options.limit and options.selection.unconditional:
+                return chosen, start, page.remaining

@@ -1,0 +1,221 @@
+"""Items as answers: one object, a list, a watch event, each in the form that was negotiated.
+
+The plain JSON form of the stored version is a join of bytes. Every other form (another version, YAML, a Table, metadata
+alone) decodes what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import yaml
+
+from keelson.api import meta
+from keelson.api.meta import Object
+from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.caches.watchers import BOOKMARK
+from keelson.kube_apiserver.serving.messages import Response
+from keelson.kube_apiserver.serving.negotiation import JSON, OBJECT, PARTIAL, TABLE, YAML, Form
+
+from .catalogues import Served
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def dumps(value: Any, media_type: str) -> bytes:
+    """A whole value in a media type."""
+    if media_type == YAML:
+        text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+        return text.encode()
+    return orjson.dumps(value)
+
+
+def object_of(served: Served, item: Item) -> Object:
+    """The object in the served version."""
+    obj = item.object(served.stored_api_version, served.resource.kind)
+    return served.conversion.from_stored(obj) if served.conversion is not None else obj
+
+
+def _head(served: Served) -> bytes:
+    return b'{"kind":"%b","apiVersion":"%b",' % (
+        served.resource.kind.encode(),
+        served.resource.api_version.encode(),
+    )
+
+
+def partial(served: Served, item: Item) -> Object:
+    """PartialObjectMetadata of the item."""
+    metadata = orjson.loads(b"{" + item.body + b"}").get("metadata")
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+
+
+def _custom_table(served: Served) -> Any:
+    from keelson.api import tables
+
+    if "printer" not in served.extras:
+        served.extras["printer"] = tables.custom_columns(served.extras.get("additionalPrinterColumns") or [])
+    return served.extras["printer"]
+
+
+def table(served: Served, items: Sequence[Item], include: str, list_metadata: Object) -> Object:
+    """A meta.k8s.io/v1 Table of the items; `include` is Metadata, Object or None."""
+    # Only those who ask for tables pay for the printers.
+    from keelson.api import tables
+
+    objects = [object_of(served, item) for item in items]
+    more = {"custom": _custom_table(served)} if served.custom else {}
+    result: Object = tables.table(
+        served.resource, objects, _now(), include_object=include, list_metadata=list_metadata, **more
+    )
+    return result
+
+
+def single(served: Served, item: Item, form: Form, *, status: int = 200, include: str = "") -> Response:
+    """The answer that shows one object."""
+    if form.as_kind == OBJECT and form.media_type == JSON and served.conversion is None:
+        return Response(status, [_head(served), item.body, b"}"])
+    if form.as_kind == TABLE:
+        value = table(served, [item], include or "Metadata", {"resourceVersion": str(item.revision)})
+    elif form.as_kind == PARTIAL:
+        value = partial(served, item)
+    else:
+        value = object_of(served, item)
+    return Response(status, dumps(value, form.media_type), form.media_type)
+
+
+def collection(
+    served: Served, items: Sequence[Item], list_metadata: Object, form: Form, *, include: str = ""
+) -> Response:
+    """The answer that shows a list."""
+    if form.as_kind == OBJECT and form.media_type == JSON and served.conversion is None:
+        return Response(200, _joined(served, items, list_metadata))
+    if form.as_kind == TABLE:
+        value = table(served, items, include or "Metadata", list_metadata)
+    elif form.as_kind == PARTIAL:
+        value = {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": list_metadata,
+            "items": [partial(served, item) for item in items],
+        }
+    else:
+        value = {
+            "kind": served.list_kind,
+            "apiVersion": served.resource.api_version,
+            "metadata": list_metadata,
+            "items": [object_of(served, item) for item in items],
+        }
+    return Response(200, dumps(value, form.media_type), form.media_type)
+
+
+def _joined(served: Served, items: Sequence[Item], list_metadata: Object) -> list[bytes]:
+    start = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        served.list_kind.encode(),
+        served.resource.api_version.encode(),
+        orjson.dumps(list_metadata),
+    )
+    if not items:
+        return [start, b"]}"]
+    # Built-in lists leave out what is the same for every item, as upstream's do; custom ones repeat it.
+    opening = _head(served) if served.custom else b"{"
+    # Parts of a few hundred items: large enough to be cheap, small enough to be sent in turns with others' answers.
+    step = 256
+    between = b"}," + opening
+    parts = [start]
+    for first in range(0, len(items), step):
+        bodies = between.join([item.body for item in items[first : first + step]])
+        parts.append((between if first else opening) + bodies)
+    parts.append(b"}]}")
+    return parts
+
+
+class JsonFrames:
+    """Watch events in plain JSON of one served version. The last few frames are kept: groups share them."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._head = _head(served)
+        self._last: tuple[str, Item, bytes] | None = None
+
+    def frame(self, type_: str, item: Item) -> bytes:
+        """The event's line."""
+        last = self._last
+        if last is not None and last[0] == type_ and last[1] is item:
+            return last[2]
+        if self._served.conversion is None:
+            line = b'{"type":"%b","object":%b%b}}\n' % (type_.encode(), self._head, item.body)
+        else:
+            line = orjson.dumps({"type": type_, "object": object_of(self._served, item)}) + b"\n"
+        self._last = (type_, item, line)
+        return line
+
+
+class OtherFrames:
+    """Watch events in any other form."""
+
+    def __init__(self, served: Served, form: Form, include: str) -> None:
+        self._served = served
+        self._form = form
+        self._include = include
+
+    def frame(self, type_: str, item: Item) -> bytes:
+        """The event, one line of JSON or one YAML document."""
+        if self._form.as_kind == TABLE:
+            shown = table(self._served, [item], self._include or "Metadata", {"resourceVersion": str(item.revision)})
+        elif self._form.as_kind == PARTIAL:
+            shown = partial(self._served, item)
+        else:
+            shown = object_of(self._served, item)
+        return event(type_, shown, self._form.media_type)
+
+
+def frames(served: Served, form: Form, include: str) -> JsonFrames | OtherFrames:
+    """The one object that makes the frames of this form."""
+    key = (form, include)
+    found: JsonFrames | OtherFrames | None = served.frames.get(key)
+    if found is None:
+        plain = form.as_kind == OBJECT and form.media_type == JSON
+        found = served.frames[key] = JsonFrames(served) if plain else OtherFrames(served, form, include)
+    return found
+
+
+def event(type_: str, shown: Object, media_type: str = JSON) -> bytes:
+    """A watch event of any object."""
+    value = {"type": type_, "object": shown}
+    return b"---\n" + dumps(value, media_type) if media_type == YAML else orjson.dumps(value) + b"\n"
+
+
+def bookmark(served: Served, form: Form, revision: int, *, initial_end: bool = False) -> bytes:
+    """A BOOKMARK event: everything up to `revision` has been told."""
+    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if initial_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    if form.as_kind == TABLE:
+        row = {
+            "cells": [],
+            "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata},
+        }
+        shown: Object = {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"resourceVersion": str(revision)},
+            "columnDefinitions": None,
+            "rows": [row],
+        }
+    elif form.as_kind == PARTIAL:
+        shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    else:
+        shown = {"kind": served.resource.kind, "apiVersion": served.resource.api_version, "metadata": metadata}
+    return event(BOOKMARK, shown, form.media_type)
+
+
+def name_of(obj: Object) -> str:
+    """The object's name, or its generateName, for messages."""
+    return meta.name(obj) or meta.metadata(obj).get("generateName") or ""

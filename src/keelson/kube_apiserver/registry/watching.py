@@ -1,0 +1,171 @@
+"""Watches: from a revision or from the present state, until the client leaves, falls behind, or its time is up.
+
+`sendInitialEvents` (KEP-3157) first tells the present state as ADDED events and marks its end with a bookmark.
+Bookmarks go to those who allow them about once a minute (KEP-956).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from keelson.api import errors
+from keelson.kube_apiserver.caches.collections import Collection, ExpiredError
+from keelson.kube_apiserver.caches.feeds import Feed
+from keelson.kube_apiserver.caches.watchers import ADDED, ERROR, Watcher, transition
+from keelson.kube_apiserver.serving.connections import Stream
+from keelson.kube_apiserver.serving.messages import Request
+from keelson.kube_apiserver.serving.negotiation import Form
+
+from .catalogues import Served
+from .listing import Lists, options_of, revision_of
+from .objects import Objects
+from .representations import bookmark, event, frames
+
+# Bytes that a client may be behind before its watch is cut; it lists again when it comes back.
+_MOST_PENDING = 16 << 20
+_BOOKMARK_SECONDS = 60.0
+_LEAST_TIMEOUT = 1800
+_SLICE_EVENTS = 200
+
+
+class _Sink:
+    """What a watcher's frames go into: a backlog while the initial events are written, then the client."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._backlog: list[bytes] | None = []
+        self._size = 0
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def send(self, data: bytes) -> None:
+        if self._backlog is not None:
+            self._backlog.append(data)
+            self._size += len(data)
+            if self._size > _MOST_PENDING:
+                self.end()
+            return
+        self._stream.send(data)
+        if self._stream.pending > _MOST_PENDING:
+            self._stream.abort()
+            self.end()
+
+    def go(self) -> None:
+        """The initial events are written: send what came meanwhile, and everything from now on."""
+        backlog, self._backlog = self._backlog or [], None
+        if backlog:
+            self.send(b"".join(backlog))
+
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class Watches:
+    """The verb watch."""
+
+    def __init__(self, objects: Objects, lists: Lists, feed: Feed, *, least_timeout: int = _LEAST_TIMEOUT) -> None:
+        self._objects = objects
+        self._lists = lists
+        self._feed = feed
+        self._least_timeout = least_timeout
+        # Set when the server stops: every watch ends in order, so that its client turns to another server.
+        self.stopping = asyncio.Event()
+
+    async def watch(self, request: Request, served: Served, namespace: str, name: str, form: Form) -> None:
+        """Serve the watch to its end. Raises StatusError before anything was sent."""
+        options = options_of(request, served, namespace, name)
+        initial = request.parameter("sendInitialEvents")
+        bookmarks = request.parameter("allowWatchBookmarks") in ("true", "1")
+        if initial and initial not in ("true", "false", "1", "0"):
+            raise errors.bad_request(f'strconv.ParseBool: parsing "{initial}": invalid syntax')
+        wants_initial = initial in ("true", "1")
+        if wants_initial and options.match != "NotOlderThan":
+            message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            cause = errors.cause("resourceVersionMatch", "FieldValueForbidden", message)
+            raise errors.invalid("ListOptions", "", [cause], group="meta.k8s.io")
+        seconds = self._seconds(request)
+        version = revision_of(options.resource_version)
+        synthetic = wants_initial or (not initial and version == 0)
+        if synthetic and (not options.resource_version or wants_initial):
+            collection = await self._objects.fresh(served)
+            if version:
+                collection = await self._lists.reached(served, version)
+        elif version:
+            collection = await self._lists.reached(served, version)
+        else:
+            collection = await self._objects.cached(served)
+        made = frames(served, form, request.parameter("includeObject"))
+        stream = request.stream(200, (("Content-Type", form.media_type), ("Cache-Control", "no-cache, private")))
+        sink = _Sink(stream)
+        watcher = Watcher(options.selection, made, sink.send, sink.end)
+        try:
+            # From here to `join` nothing may wait: the state that is told and the changes after it must be seamless.
+            revision = self._feed.revision
+            if synthetic:
+                first = [(ADDED, item) for item in collection.select(options.selection)[0]]
+            else:
+                first = []
+                indexer = collection.indexer
+                after = version or revision
+                for change in collection.since(after):
+                    type_, item = transition(options.selection, change, indexer)
+                    if type_:
+                        first.append((type_, item))
+        except ExpiredError as error:
+            gone = errors.expired(f"too old resource version: {version} ({error.oldest})")
+            stream.send(event(ERROR, gone.status(), form.media_type))
+            stream.finish()
+            return
+        collection.join(watcher)
+        try:
+            for start in range(0, len(first), _SLICE_EVENTS):
+                stream.send(b"".join([made.frame(type_, item) for type_, item in first[start : start + _SLICE_EVENTS]]))
+                await stream.drain()
+            if wants_initial and bookmarks:
+                stream.send(bookmark(served, form, revision, initial_end=True))
+            del first
+            sink.go()
+            await self._follow(served, form, collection, sink, stream, seconds, bookmarks=bookmarks)
+        finally:
+            collection.leave(watcher)
+        if not stream.closed:
+            stream.finish()
+
+    def _seconds(self, request: Request) -> float:
+        text = request.parameter("timeoutSeconds")
+        if text:
+            if not text.isdecimal():
+                raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+            if int(text):
+                return min(float(text), 1e7)
+        # Spread, so that clients that came together do not come back together.
+        return self._least_timeout * (1.0 + random.random())  # noqa: S311 - no secret hangs on it
+
+    async def _follow(
+        self,
+        served: Served,
+        form: Form,
+        collection: Collection,
+        sink: _Sink,
+        stream: Stream,
+        seconds: float,
+        *,
+        bookmarks: bool,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            while True:
+                left = deadline - loop.time()
+                pause = min(left, _BOOKMARK_SECONDS) if bookmarks else left
+                done, _ = await asyncio.wait(
+                    (sink.ended, stopping), timeout=max(pause, 0), return_when=asyncio.FIRST_COMPLETED
+                )
+                if bookmarks and not stream.closed and self._feed.connected.is_set():
+                    stream.send(bookmark(served, form, self._feed.revision))
+                if done or loop.time() >= deadline:
+                    return
+        finally:
+            stopping.cancel()

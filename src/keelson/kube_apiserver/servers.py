@@ -1,0 +1,453 @@
+"""The server put together: store, feed, catalogue, chain, listener; and its life from start to drain."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from keelson.api import errors
+from keelson.api.meta import Object
+from keelson.component_base import certificates as serving_certificates
+from keelson.component_base import metrics
+from keelson.component_base.daemons import FatalError
+from keelson.component_base.health import Checks
+from keelson.storage import etcd
+from keelson.storage.errors import StorageError
+from keelson.storage.stores import Store
+from keelson.storage.transformers import Identity, Transformer
+
+from . import versions
+from .admission import plugins
+from .admission.chains import Chain as Admission
+from .admission.lookups import Lookups
+from .authentication.bootstrap_tokens import BootstrapTokens
+from .authentication.certificates import Authorities, Certificates
+from .authentication.front_proxies import FrontProxies, Headers
+from .authentication.tokens import Issuer, Tokens, load_public_keys
+from .authentication.unions import Authenticator
+from .authentication.unions import Union as Authentication
+from .authorization.nodes import Nodes
+from .authorization.rbac import Rbac
+from .authorization.reviews import Reviews
+from .authorization.unions import AlwaysAllow, AlwaysDeny, Authorizer
+from .authorization.unions import Union as Authorization
+from .bootstrap import policies
+from .bootstrap.instances import Instance
+from .bootstrap.reconcilers import Reconciler
+from .caches.collections import Collection
+from .caches.feeds import Feed
+from .chains import Chain, Limits, PathHandler, status_response
+from .discovery import Discovery
+from .handlers import Handlers
+from .openapi_documents import OpenApi
+from .registry.catalogues import Catalogue
+from .registry.contexts import User
+from .registry.deletions import Deletions
+from .registry.listing import Lists
+from .registry.objects import Objects
+from .registry.patching import Patches
+from .registry.watching import Watches
+from .services.addresses import Addresses
+from .services.allocation import Allocation
+from .services.ports import Ports
+from .serving.listeners import Listener
+from .serving.messages import Request, Response
+from .serving.request_infos import RequestInfo
+from .subresources.bindings import Bindings
+from .subresources.evictions import Evictions
+from .subresources.scales import Scales
+from .subresources.token_requests import TokenRequests
+
+log = logging.getLogger(__name__)
+
+MOST_BODY_BYTES = 3 * 1024 * 1024
+_STORE_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
+_RBAC = "rbac.authorization.k8s.io"
+_POLICY = (f"roles.{_RBAC}", f"clusterroles.{_RBAC}", f"rolebindings.{_RBAC}", f"clusterrolebindings.{_RBAC}")
+
+
+class Server:
+    """One API server. `serve` runs it; `port` is what it is bound to."""
+
+    def __init__(self, options: argparse.Namespace, store: Store, transformer: Transformer | None = None) -> None:
+        self.options = options
+        self.store = store
+        root = f"{options.etcd_prefix}/"
+        self.feed = Feed(store, root)
+        self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
+        self.admission = Admission()
+        self.objects = Objects(store, self.feed, self.catalogue, self.admission)
+        self.objects.event_ttl = int(options.event_ttl)
+        self.lists = Lists(self.objects, self.feed, store, self.catalogue)
+        self.watches = Watches(self.objects, self.lists, self.feed, least_timeout=options.min_request_timeout)
+        self.deletions = Deletions(self.objects)
+        self.patches = Patches(self.objects)
+        self.service_networks = [ipaddress.ip_network(text) for text in options.service_cluster_ip_range.split(",")]
+        self._allocate_for_services(root)
+        self.handlers = Handlers(self.catalogue, self.objects, self.lists, self.watches, self.deletions, self.patches)
+        self.rbac: Rbac | None = None
+        self.tokens: Tokens | None = None
+        self.bootstrap_tokens: BootstrapTokens | None = None
+        self.authorizer = Authorization(self._authorizers())
+        lookups = Lookups(self.catalogue, self.objects)
+        enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
+        self.admission.use(plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled))
+        self.discovery = Discovery(self.catalogue)
+        self.livez, self.readyz = Checks(), Checks()
+        self.chain = Chain(
+            Authentication(self._authenticators(), self._anonymous),
+            self.authorizer,
+            self.handlers,
+            limits=Limits(options.max_requests_inflight, options.max_mutating_requests_inflight),
+            timeout=options.request_timeout,
+        )
+        self._listener: Listener | None = None
+        self._stopping = False
+        self._started = False
+        self._add_paths()
+        self._add_special()
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        assert self._listener is not None
+        return self._listener.port
+
+    # --- wiring
+
+    def _authenticators(self) -> list[Authenticator]:
+        options = self.options
+        found: list[Authenticator] = []
+        if options.requestheader_client_ca_file:
+            headers = Headers(
+                options.requestheader_username_headers,
+                options.requestheader_group_headers,
+                options.requestheader_uid_headers,
+                options.requestheader_extra_headers_prefix,
+            )
+            authorities = Authorities(options.requestheader_client_ca_file)
+            found.append(FrontProxies(authorities, options.requestheader_allowed_names, headers))
+        if options.client_ca_file:
+            found.append(Certificates(Authorities(options.client_ca_file)))
+        if options.service_account_issuer:
+            keys = [key for path in options.service_account_key_file for key in load_public_keys(path)]
+            lookup = self._lookup if options.service_account_lookup else None
+            self.tokens = Tokens(options.service_account_issuer, keys, self.audiences, lookup)
+            found.append(self.tokens)
+        if options.enable_bootstrap_token_auth:
+            self.bootstrap_tokens = BootstrapTokens(self._lookup)
+            found.append(self.bootstrap_tokens)
+        return found
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """What a token for this server is for."""
+        return tuple(self.options.api_audiences or self.options.service_account_issuer)
+
+    async def _lookup(self, resource: str, namespace: str, name: str) -> Object | None:
+        """An object that a credential depends on: from the cache, and once more from the store where it lacks it."""
+        served = self.catalogue.named(resource)
+        item = (await self.objects.cached(served)).items.get(served.key(namespace, name))
+        if item is None:
+            item = (await self.objects.fresh(served)).items.get(served.key(namespace, name))
+        return None if item is None else self.objects.object(served, item)
+
+    async def _read_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
+        if self.tokens is None:
+            return None
+        user, common = await self.tokens.read(token, audiences)
+        return None if user is None else (user, common)
+
+    async def _read_bootstrap_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
+        user = await self.bootstrap_tokens.read(token) if self.bootstrap_tokens is not None else None
+        return None if user is None else (user, list(audiences))
+
+    def _anonymous(self, path: str) -> bool:
+        return bool(self.options.anonymous_auth)
+
+    def _authorizers(self) -> list[Authorizer]:
+        def collection(qualified: str) -> Collection:
+            return self.catalogue.collection(self.catalogue.named(qualified))
+
+        made: list[Authorizer] = []
+        for mode in self.options.authorization_mode:
+            match mode:
+                case "AlwaysAllow":
+                    made.append(AlwaysAllow())
+                case "AlwaysDeny":
+                    made.append(AlwaysDeny())
+                case "RBAC":
+                    self.rbac = Rbac(*(collection(name) for name in _POLICY))
+                    made.append(self.rbac)
+                case "Node":
+                    pods, claims, volumes = (
+                        collection(name) for name in ("pods", "persistentvolumeclaims", "persistentvolumes")
+                    )
+                    made.append(Nodes(pods, claims, volumes, policies.node_rules()))
+        return made
+
+    def _warm(self) -> list[str]:
+        """The resources without whose caches no request can be let in."""
+        modes = self.options.authorization_mode
+        return [
+            *(_POLICY if "RBAC" in modes else ()),
+            *(("pods", "persistentvolumes") if "Node" in modes else ()),
+            "namespaces",
+        ]
+
+    def _add_special(self) -> None:
+        special = self.handlers.special
+        readers = [self._read_token, self._read_bootstrap_token]
+        special.update(Reviews(self.authorizer, self.rbac, readers, self.audiences).handlers())
+        bindings = Bindings(self.catalogue, self.objects)
+        special["bindings"] = special["pods/binding"] = bindings.handle
+        special["pods/eviction"] = Evictions(self.catalogue, self.objects, self.deletions).handle
+        self.scales = Scales(self.objects)
+        for resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"):
+            special[f"{resource}/scale"] = self.scales.handle
+        options = self.options
+        if options.service_account_signing_key_file:
+            issuer = Issuer(options.service_account_issuer[0], options.service_account_signing_key_file)
+            special["serviceaccounts/token"] = TokenRequests(
+                self.catalogue,
+                self.objects,
+                issuer,
+                self.audiences,
+                most_seconds=int(options.service_account_max_token_expiration),
+                extend=options.service_account_extend_token_expiration,
+            ).handle
+
+    def _add_paths(self) -> None:
+        paths, prefixes = self.chain.paths, self.chain.prefixes
+        self.readyz.add("etcd", self._ask_store)
+        self.readyz.add("informer-sync", lambda: None if self.feed.connected.is_set() else "the feed is interrupted")
+        self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
+        self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
+        self.livez.add("etcd", self._ask_store)
+        for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
+            handler = self._health(checks)
+            paths[path] = handler
+            prefixes[path + "/"] = handler
+        paths["/metrics"] = self._metrics
+        paths["/version"] = paths["/version/"] = self._version
+        paths["/api"] = paths["/api/"] = paths["/apis"] = paths["/apis/"] = self._discover
+        prefixes["/api/"] = prefixes["/apis/"] = self._discover
+        paths["/"] = self._index
+        prefixes["/openapi/"] = OpenApi(self.catalogue).handle
+        if self.tokens is not None:
+            paths["/openid/v1/jwks"] = paths["/openid/v1/jwks/"] = self._key_set
+            well_known = "/.well-known/openid-configuration"
+            paths[well_known] = paths[well_known + "/"] = self._openid_configuration
+
+    def _allocate_for_services(self, root: str) -> None:
+        first, _, last = self.options.service_node_port_range.partition("-")
+        ports = Ports(int(first), int(last), self.store, self.catalogue.transformer, root)
+        ranges = [Addresses(each, self.catalogue, self.objects, self.deletions) for each in self.service_networks]
+        allocation = Allocation(ranges, ports)
+        hooks = self.objects.hooks
+        hooks.prepare["services"], hooks.abandon["services"] = allocation.prepare, allocation.abandon
+        hooks.stored["services"], hooks.deleted["services"] = allocation.stored, allocation.deleted
+
+    async def _ask_store(self) -> str | None:
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self.store.revision()
+        except TimeoutError:
+            return "the store does not answer"
+        except StorageError as error:
+            return str(error)
+        return None
+
+    def _health(self, checks: Checks) -> PathHandler:
+        async def answer(request: Request, info: RequestInfo, _user: User) -> Response:
+            _, endpoint, *rest = info.path.rstrip("/").split("/")
+            status, text = await checks.report(
+                endpoint,
+                only="/".join(rest),
+                excluded=frozenset(request.query.get("exclude", [])),
+                verbose="verbose" in request.query,
+            )
+            headers = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache, private"))
+            return Response(status, text.encode(), "text/plain; charset=utf-8", headers)
+
+        return answer
+
+    async def _metrics(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        return Response(200, metrics.render(), metrics.CONTENT_TYPE)
+
+    async def _version(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        return Response(200, orjson.dumps(versions.info(), option=orjson.OPT_INDENT_2))
+
+    async def _key_set(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        assert self.tokens is not None
+        headers = (("Cache-Control", "public, max-age=3600"),)
+        return Response(200, orjson.dumps(self.tokens.key_set()), "application/jwk-set+json", headers)
+
+    async def _openid_configuration(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        assert self.tokens is not None
+        uri = self.options.service_account_jwks_uri or f"https://{self._address()}/openid/v1/jwks"
+        headers = (("Cache-Control", "public, max-age=3600"),)
+        return Response(200, orjson.dumps(self.tokens.configuration(uri)), headers=headers)
+
+    async def _index(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        return Response(200, orjson.dumps({"paths": sorted(self.chain.paths)}))
+
+    async def _discover(self, request: Request, info: RequestInfo, _user: User) -> Response:
+        if info.verb not in ("get", "head"):
+            raise errors.method_not_allowed(info.verb, info.path)
+        parts = info.path.strip("/").split("/")
+        found = self.discovery.answer(parts, request.headers.get("accept", ""), self._address())
+        if found is None:
+            raise errors.path_not_found()
+        body, media_type, etag = found
+        headers: list[tuple[str, str]] = [("Vary", "Accept")]
+        if etag:
+            headers += [("ETag", etag), ("Cache-Control", "public")]
+            if request.headers.get("if-none-match") == etag:
+                return Response(304, b"", media_type, headers)
+        return Response(200, body, media_type, headers)
+
+    def _address(self) -> str:
+        return f"{self.options.advertise_address or self.options.bind_address}:{self.options.secure_port}"
+
+    def _context(self) -> ssl.SSLContext:
+        options = self.options
+        if options.tls_cert_file:
+            context = serving_certificates.server_context(options.tls_cert_file, options.tls_private_key_file)
+        else:
+            addresses = [a for a in (options.bind_address, options.advertise_address) if a and a != "0.0.0.0"]  # noqa: S104
+            context = serving_certificates.self_signed_context(
+                ["localhost", "kubernetes.default.svc"], [*addresses, "127.0.0.1"], now=datetime.now(UTC)
+            )
+        for path in (options.client_ca_file, options.requestheader_client_ca_file):
+            if path:
+                context.load_verify_locations(path)
+                context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    # --- life
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[Server]:
+        """Serve while the context is open; on the way out watches end in order and requests are finished."""
+        async with AsyncExitStack() as stack:
+            feeding = asyncio.create_task(self.feed.run())
+            stack.callback(feeding.cancel)
+            listener = Listener(
+                self.chain,
+                self.options.bind_address,
+                self.options.secure_port,
+                self._context(),
+                most_body_bytes=MOST_BODY_BYTES,
+                too_large=lambda: status_response(
+                    errors.entity_too_large(f"Request entity too large: limit is {MOST_BODY_BYTES}")
+                ),
+                malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
+            )
+            try:
+                self._listener = await stack.enter_async_context(listener)
+            except OSError as error:
+                raise FatalError(
+                    f"cannot listen on {self.options.bind_address}:{self.options.secure_port}: {error.strerror}"
+                ) from error
+            log.info("serving on %s:%d", self.options.bind_address, self.port)
+            try:
+                await self._start(stack)
+                yield self
+            finally:
+                self._stopping = True
+                self.watches.stopping.set()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Load what every request needs and write what every cluster has."""
+        for name in self._warm():
+            await self.feed.ready(self.catalogue.named(name).prefix)
+        reconciler = Reconciler(self.catalogue, self.objects)
+        instance = self._instance(reconciler)
+        while True:
+            try:
+                await reconciler.namespaces()
+                if self.rbac is not None:
+                    await reconciler.policy()
+                await reconciler.priority_classes()
+                await reconciler.service_cidr([str(each) for each in self.service_networks])
+                await reconciler.authentication(self._published_authentication())
+                await instance.service()
+                break
+            except (StorageError, errors.StatusError) as error:
+                log.warning("start-up waits for the store: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+        if self.options.endpoint_reconciler_type == "lease":
+            await instance.renew()
+            stack.push_async_callback(instance.withdraw)
+            stack.callback(asyncio.create_task(instance.run()).cancel)
+        self._started = True
+
+    def _published_authentication(self) -> dict[str, str]:
+        options = self.options
+        data: dict[str, str] = {}
+        if options.client_ca_file:
+            data["client-ca-file"] = Path(options.client_ca_file).read_text(encoding="ascii")
+        if options.requestheader_client_ca_file:
+            data["requestheader-client-ca-file"] = Path(options.requestheader_client_ca_file).read_text(
+                encoding="ascii"
+            )
+            for key, values in (
+                ("requestheader-allowed-names", options.requestheader_allowed_names),
+                ("requestheader-username-headers", options.requestheader_username_headers),
+                ("requestheader-group-headers", options.requestheader_group_headers),
+                ("requestheader-extra-headers-prefix", options.requestheader_extra_headers_prefix),
+                ("requestheader-uid-headers", options.requestheader_uid_headers),
+            ):
+                data[key] = orjson.dumps(values).decode()
+        return data
+
+    def _instance(self, reconciler: Reconciler) -> Instance:
+        options = self.options
+        address = options.advertise_address or options.bind_address
+        if ipaddress.ip_address(address).is_unspecified:
+            address = _own_address()
+        return Instance(
+            self.catalogue,
+            self.objects,
+            self.store,
+            reconciler,
+            address=address,
+            port=self.port,
+            service_address=str(self.service_networks[0][1]),
+            root=f"{options.etcd_prefix}/",
+        )
+
+
+def _own_address() -> str:
+    """The address that this host sends from, as upstream chooses one where none is advertised; loopback without any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing; it only asks the routing table (192.0.2.0/24 is no network).
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def store_of(options: argparse.Namespace) -> etcd.EtcdStore:
+    """The store that the flags name."""
+    return etcd.EtcdStore(
+        etcd.Settings(
+            options.etcd_servers,
+            ca_file=options.etcd_cafile,
+            certificate_file=options.etcd_certfile,
+            key_file=options.etcd_keyfile,
+        )
+    )

@@ -1,0 +1,1 @@
+"""HTTP: connections, messages, what a path asks for, and the chain that every request goes through."""

@@ -1,0 +1,95 @@
+"""The TLS listener: accepts connections, ends idle ones, and drains in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+
+from .connections import Connection, Handler
+from .messages import Response
+
+_IDLE_SECONDS = 120.0
+_HANDSHAKE_SECONDS = 10.0
+_SWEEP_SECONDS = 5.0
+# A connection that has not sent a whole request in this time is ended (Go's ReadHeaderTimeout of upstream is 32 s).
+
+
+class Listener:
+    """A bound port. Use as an async context manager: leaving it closes what is idle and waits for what is not."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        address: str,
+        port: int,
+        context: ssl.SSLContext | None,
+        *,
+        most_body_bytes: int,
+        too_large: Callable[[], Response],
+        malformed: Callable[[str], Response],
+        drain_seconds: float = 10.0,
+    ) -> None:
+        self._handler = handler
+        self._address = address
+        self._port = port
+        self._context = context
+        self._most_body_bytes = most_body_bytes
+        self._too_large = too_large
+        self._malformed = malformed
+        self._drain_seconds = drain_seconds
+        self.connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aenter__(self) -> Listener:
+        def connection() -> Connection:
+            return Connection(
+                self._handler,
+                self.connections,
+                most_body_bytes=self._most_body_bytes,
+                too_large=self._too_large,
+                malformed=self._malformed,
+            )
+
+        self._server = await asyncio.get_running_loop().create_server(
+            connection,
+            self._address,
+            self._port,
+            family=socket.AF_UNSPEC,
+            ssl=self._context,
+            backlog=1024,
+            reuse_address=True,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self._context is not None else None,
+        )
+        self._sweeper = asyncio.create_task(self._sweep())
+        return self
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            oldest = loop.time() - _IDLE_SECONDS
+            for connection in [c for c in self.connections if not c.busy and c.idle_since < oldest]:
+                connection.close_when_idle()
+
+    async def __aexit__(self, *_error: object) -> None:
+        assert self._server is not None
+        assert self._sweeper is not None
+        self._sweeper.cancel()
+        self._server.close()
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        deadline = asyncio.get_running_loop().time() + self._drain_seconds
+        while self.connections and asyncio.get_running_loop().time() < deadline:
+            # Connections end by themselves; there is no one event that tells of the last.
+            await asyncio.sleep(0.02)
+        for connection in list(self.connections):
+            connection.abort()

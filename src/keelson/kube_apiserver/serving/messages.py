@@ -1,0 +1,89 @@
+"""Requests and answers, apart from the connection that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+
+from cryptography import x509
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .connections import Connection, Stream
+
+JSON = "application/json"
+
+
+class Request:
+    """One request with its whole body. `path` is decoded, `target` is as it came."""
+
+    def __init__(
+        self, method: str, target: str, headers: dict[str, str], body: bytes, connection: Connection | None
+    ) -> None:
+        self.method = method
+        self.target = target
+        raw, _, self.query_string = target.partition("?")
+        self.path = unquote(raw) if "%" in raw else raw
+        self.headers = headers
+        self.body = body
+        self.connection = connection
+        # Warnings for the client (RFC 7234, "Warning: 299"), filled by whoever has one to give.
+        self.warnings: list[str] = []
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """Every value of every parameter."""
+        return parse_qs(self.query_string, keep_blank_values=True) if self.query_string else {}
+
+    def parameter(self, name: str, default: str = "") -> str:
+        """The first value of a parameter."""
+        found = self.query.get(name)
+        return found[0] if found else default
+
+    @property
+    def remote(self) -> str:
+        """The address of the other end, "" where there is none."""
+        return self.connection.remote if self.connection is not None else ""
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """The client's certificate; the handshake has verified it against one of the server's client CAs."""
+        return self.connection.certificate if self.connection is not None else None
+
+    def stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Stream:
+        """Begin an answer whose end is not known yet."""
+        if self.connection is None:
+            raise RuntimeError("this request has no connection to stream to")
+        return self.connection.stream(status, headers)
+
+    def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
+        """Give the connection to another protocol for good; what was read beyond the request is returned."""
+        if self.connection is None:
+            raise RuntimeError("this request has no connection to take over")
+        return self.connection.take_over(protocol)
+
+
+class Response:
+    """A whole answer. The body may be in parts, so that nobody joins what only has to be sent."""
+
+    __slots__ = ("content_type", "headers", "parts", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | list[bytes] = b"",
+        content_type: str = JSON,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.status = status
+        self.parts = body if isinstance(body, list) else [body]
+        self.content_type = content_type
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The parts as one."""
+        return b"".join(self.parts)

@@ -1,0 +1,39 @@
+"""What can go wrong in a store. The implementations translate their own exceptions into these, once."""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """The base of this module's errors."""
+
+
+class KeyExistsError(StorageError):
+    """`create` met a key that is there already."""
+
+
+class RevisionConflictError(StorageError):
+    """The key's revision is not the expected one: it was changed, deleted or made anew since it was read."""
+
+
+class CompactedError(StorageError):
+    """The revision asked for is older than what the store keeps; `compacted` is the oldest that it does, 0 if unknown."""
+
+    def __init__(self, compacted: int = 0) -> None:
+        super().__init__(f"the revision has been compacted (oldest kept: {compacted})")
+        self.compacted = compacted
+
+
+class FutureRevisionError(StorageError):
+    """The revision asked for has not happened yet."""
+
+
+class UnavailableError(StorageError):
+    """No member of the store answers. A write may or may not have happened where `ambiguous` is true."""
+
+    def __init__(self, message: str, *, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.ambiguous = ambiguous
+
+
+class TransformError(StorageError):
+    """A stored value can't be decrypted: no configured key fits, or the value was changed."""

@@ -1,0 +1,335 @@
+"""The store on etcd 3.4 and above, over its gRPC API.
+
+Channels are grpc.aio's, one an endpoint, opened on first use; calls go to one endpoint until it fails, then to the
+next. A read moves on silently. A write moves on only where it is certain that it was never taken in; else the caller
+learns that its outcome is unknown, because repeating a compare-and-swap would report a conflict with itself.
+
+Calls ask for a leader (`hasleader`), so a member cut off from its quorum refuses instead of answering from the past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from ._gen import etcd_pb2 as pb
+from .errors import (
+    CompactedError,
+    FutureRevisionError,
+    KeyExistsError,
+    RevisionConflictError,
+    StorageError,
+    UnavailableError,
+)
+from .stores import Batch, Entry, Event, Found, Page, range_end
+
+log = logging.getLogger(__name__)
+
+_METADATA = grpc.aio.Metadata(("hasleader", "true"))
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+# Details with which etcd, or gRPC before it reached etcd, says that a request was not taken in.
+_NOT_TAKEN = ("no leader", "failed to connect", "connection refused", "not capable", "too many requests")
+# A lease is shared by keys of one time to live that are written within this share of it.
+_LEASE_WINDOW = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to reach etcd. `endpoints` are URLs of one scheme; `timeout` bounds every call, in seconds."""
+
+    endpoints: Sequence[str]
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.endpoints:
+            raise ValueError("at least one etcd endpoint is needed")
+        for endpoint in self.endpoints:
+            if not endpoint.startswith(("http://", "https://")):
+                raise ValueError(f'etcd endpoint "{endpoint}" must begin with http:// or https://')
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("an etcd client certificate and its key go together")
+
+
+class _Member:
+    """One endpoint: its channel and the calls on it."""
+
+    def __init__(self, endpoint: str, settings: Settings) -> None:
+        self.endpoint = endpoint
+        scheme, _, target = endpoint.rstrip("/").partition("://")
+        if scheme == "https":
+            credentials = grpc.ssl_channel_credentials(
+                *(_content(path) for path in (settings.ca_file, settings.key_file, settings.certificate_file))
+            )
+            self.channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+        else:
+            self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self.range = self._unary("KV/Range", pb.RangeResponse)
+        self.txn = self._unary("KV/Txn", pb.TxnResponse)
+        self.compact = self._unary("KV/Compact", pb.CompactionResponse)
+        self.lease_grant = self._unary("Lease/LeaseGrant", pb.LeaseGrantResponse)
+        self.watch = self.channel.stream_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
+        )
+
+    def _unary(self, method: str, response: Any) -> Any:
+        return self.channel.unary_unary(
+            f"/etcdserverpb.{method}",
+            request_serializer=_serialize,
+            response_deserializer=response.FromString,
+        )
+
+
+def _serialize(message: Any) -> bytes:
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def _content(path: str) -> bytes | None:
+    return Path(path).read_bytes() if path else None
+
+
+def _translated(error: grpc.aio.AioRpcError) -> StorageError:
+    details = error.details() or ""
+    code = error.code()
+    if code == grpc.StatusCode.OUT_OF_RANGE:
+        return CompactedError() if "compacted" in details else FutureRevisionError(details)
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return UnavailableError(f"etcd refuses writes: {details}")
+    return UnavailableError(
+        f"etcd: {code.name}: {details}", ambiguous=not any(text in details.lower() for text in _NOT_TAKEN)
+    )
+
+
+def _entry(kv: pb.KeyValue) -> Entry:
+    return Entry(kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision)
+
+
+class _Watch:
+    """One gRPC stream with one watcher on it."""
+
+    def __init__(self, member: _Member, prefix: str, after: int) -> None:
+        self._prefix = prefix
+        self._after = after
+        self._call = member.watch(metadata=_METADATA)
+        self._closed = False
+
+    async def start(self, timeout: float) -> None:
+        """Wait until etcd confirms the watcher."""
+        create = pb.WatchCreateRequest(
+            key=self._prefix.encode(),
+            range_end=range_end(self._prefix),
+            start_revision=self._after + 1,
+            progress_notify=True,
+            fragment=True,
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                await self._call.write(pb.WatchRequest(create_request=create))
+                answer = await self._call.read()
+        except TimeoutError as error:
+            self._call.cancel()
+            raise UnavailableError("etcd did not confirm a watch in time") from error
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error) from error
+        if answer is grpc.aio.EOF:
+            raise UnavailableError("etcd ended the watch")
+        _refuse_cancelled(answer)
+
+    async def __aiter__(self) -> AsyncIterator[Batch]:
+        pending: list[Event] = []
+        while True:
+            try:
+                answer: Any = await self._call.read()
+            except asyncio.CancelledError:
+                # grpc.aio reports a call that `close` cancelled in the same way as a cancelled task.
+                if self._closed:
+                    return
+                raise
+            except grpc.aio.AioRpcError as error:
+                raise _translated(error) from error
+            if answer is grpc.aio.EOF:
+                if self._closed:
+                    return
+                raise UnavailableError("etcd ended the watch")
+            _refuse_cancelled(answer)
+            pending += [Event(_entry(event.kv), event.type == pb.Event.DELETE) for event in answer.events]
+            if answer.fragment:
+                # Parts of one revision may lie in different fragments; they are told together.
+                continue
+            # While a watcher catches up the header's revision runs ahead of its events: only a notification's counts.
+            revision = pending[-1].entry.mod_revision if pending else answer.header.revision
+            yield Batch(pending, revision)
+            pending = []
+
+    async def request_progress(self) -> None:
+        try:
+            await self._call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            raise UnavailableError("the watch has ended") from error
+
+    async def close(self) -> None:
+        self._closed = True
+        self._call.cancel()
+
+
+def _refuse_cancelled(answer: Any) -> None:
+    if answer.canceled:
+        if answer.compact_revision:
+            raise CompactedError(answer.compact_revision)
+        raise UnavailableError(f"etcd cancelled the watch: {answer.cancel_reason}")
+
+
+class EtcdStore:
+    """A `stores.Store` on an etcd cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._members: list[_Member | None] = [None] * len(settings.endpoints)
+        self._current = 0
+        self._leases: dict[int, tuple[int, float]] = {}
+        self._lease_locks: dict[int, asyncio.Lock] = {}
+
+    def _member(self) -> _Member:
+        member = self._members[self._current]
+        if member is None:
+            member = self._members[self._current] = _Member(self._settings.endpoints[self._current], self._settings)
+        return member
+
+    def _rotate(self, failed: _Member) -> None:
+        # Calls that fail together rotate once.
+        if self._members[self._current] is failed and len(self._members) > 1:
+            self._current = (self._current + 1) % len(self._members)
+            log.warning("etcd member %s fails, turning to %s", failed.endpoint, self._settings.endpoints[self._current])
+
+    async def _call(self, method: str, request: Any, *, reads: bool) -> Any:
+        deadline = time.monotonic() + self._settings.timeout
+        # A member that hangs must leave time for the others, where the call may be repeated on them.
+        attempt = self._settings.timeout / len(self._members) if reads else self._settings.timeout
+        tried = 0
+        while True:
+            member = self._member()
+            tried += 1
+            left = deadline - time.monotonic()
+            try:
+                return await getattr(member, method)(request, timeout=min(attempt, left), metadata=_METADATA)
+            except grpc.aio.AioRpcError as error:
+                found = _translated(error)
+                if not isinstance(found, UnavailableError) or error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise found from error
+                self._rotate(member)
+                if tried >= 2 * len(self._members) or time.monotonic() >= deadline or (found.ambiguous and not reads):
+                    raise found from error
+
+    async def get(self, key: str) -> Found:
+        answer = await self._call("range", pb.RangeRequest(key=key.encode()), reads=True)
+        return Found(_entry(answer.kvs[0]) if answer.kvs else None, answer.header.revision)
+
+    async def list(self, prefix: str, *, limit: int = 0, start: str = "", revision: int = 0) -> Page:
+        request = pb.RangeRequest(
+            key=max(prefix, start).encode(), range_end=range_end(prefix), limit=limit, revision=revision
+        )
+        answer = await self._call("range", request, reads=True)
+        entries = [_entry(kv) for kv in answer.kvs]
+        return Page(entries, revision or answer.header.revision, answer.count - len(entries))
+
+    async def create(self, key: str, value: bytes, *, ttl: int = 0) -> int:
+        revision = await self._put(key, value, 0, ttl)
+        if not revision:
+            raise KeyExistsError(key)
+        return revision
+
+    async def update(self, key: str, value: bytes, *, expected: int, ttl: int = 0) -> int:
+        revision = await self._put(key, value, expected, ttl)
+        if not revision:
+            raise RevisionConflictError(key)
+        return revision
+
+    async def _put(self, key: str, value: bytes, expected: int, ttl: int) -> int:
+        """The revision of the write, 0 where the key's revision was not the expected one."""
+        raw = key.encode()
+        put = pb.PutRequest(key=raw, value=value, lease=await self._lease(ttl) if ttl > 0 else 0)
+        answer = await self._call(
+            "txn",
+            pb.TxnRequest(compare=[_at_revision(raw, expected)], success=[pb.RequestOp(request_put=put)]),
+            reads=False,
+        )
+        return int(answer.header.revision) if answer.succeeded else 0
+
+    async def _lease(self, ttl: int) -> int:
+        """A lease that lasts `ttl` seconds from now, and a little longer where it is shared."""
+        async with self._lease_locks.setdefault(ttl, asyncio.Lock()):
+            lease, reusable_until = self._leases.get(ttl, (0, 0.0))
+            now = time.monotonic()
+            if now < reusable_until:
+                return lease
+            window = min(60, int(ttl * _LEASE_WINDOW))
+            answer = await self._call("lease_grant", pb.LeaseGrantRequest(TTL=ttl + window), reads=True)
+            self._leases[ttl] = (answer.ID, now + window)
+            return int(answer.ID)
+
+    async def delete(self, key: str, *, expected: int) -> int:
+        raw = key.encode()
+        answer = await self._call(
+            "txn",
+            pb.TxnRequest(
+                compare=[_at_revision(raw, expected)],
+                success=[pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=raw))],
+            ),
+            reads=False,
+        )
+        if not answer.succeeded:
+            raise RevisionConflictError(key)
+        return int(answer.header.revision)
+
+    async def watch(self, prefix: str, *, after: int) -> _Watch:
+        tried = 0
+        while True:
+            member = self._member()
+            watch = _Watch(member, prefix, after)
+            tried += 1
+            try:
+                await watch.start(self._settings.timeout)
+                return watch
+            except UnavailableError:
+                self._rotate(member)
+                if tried >= len(self._members):
+                    raise
+
+    async def revision(self) -> int:
+        # A linearizable read of a key that need not exist; the header tells the revision.
+        answer = await self._call("range", pb.RangeRequest(key=b"\0", count_only=True), reads=True)
+        return int(answer.header.revision)
+
+    async def compact(self, revision: int) -> None:
+        await self._call("compact", pb.CompactionRequest(revision=revision), reads=True)
+
+    async def close(self) -> None:
+        for member in self._members:
+            if member is not None:
+                await member.channel.close()
+
+
+def _at_revision(key: bytes, revision: int) -> pb.Compare:
+    return pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=revision)

@@ -1,0 +1,151 @@
+"""What every store must do, whichever it is: the suite runs against the memory and, where etcd is there, against etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from keelson.storage import errors, etcd, memory
+from keelson.storage.stores import Batch, Store
+from tests.contracts.storage.etcd_members import Member
+
+
+@pytest.fixture(params=["memory", pytest.param("etcd", marks=pytest.mark.lab)])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        found = memory.MemoryStore()
+        yield found
+        await found.close()
+        return
+    with Member(tmp_path) as member:
+        real = etcd.EtcdStore(etcd.Settings([member.endpoint], timeout=5))
+        yield real
+        await real.close()
+
+
+async def test_create_get_update_delete(store: Store) -> None:
+    first = await store.create("/registry/a", b"1")
+    found = await store.get("/registry/a")
+    assert found.entry is not None
+    assert (found.entry.value, found.entry.create_revision, found.entry.mod_revision) == (b"1", first, first)
+    second = await store.update("/registry/a", b"2", expected=first)
+    assert second == first + 1
+    third = await store.delete("/registry/a", expected=second)
+    assert third == second + 1
+    gone = await store.get("/registry/a")
+    assert gone.entry is None
+    assert gone.revision >= third
+
+
+async def test_writes_are_compare_and_swap(store: Store) -> None:
+    revision = await store.create("/registry/a", b"1")
+    with pytest.raises(errors.KeyExistsError):
+        await store.create("/registry/a", b"1")
+    with pytest.raises(errors.RevisionConflictError):
+        await store.update("/registry/a", b"2", expected=revision + 1)
+    with pytest.raises(errors.RevisionConflictError):
+        await store.update("/registry/b", b"2", expected=revision)
+    with pytest.raises(errors.RevisionConflictError):
+        await store.delete("/registry/a", expected=revision + 1)
+    entry = (await store.get("/registry/a")).entry
+    assert entry is not None
+    assert entry.value == b"1"
+
+
+async def test_of_many_concurrent_updates_one_wins_each_revision(store: Store) -> None:
+    revision = await store.create("/registry/a", b"0")
+
+    async def once(value: bytes) -> bool:
+        try:
+            await store.update("/registry/a", value, expected=revision)
+        except errors.RevisionConflictError:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(once(str(n).encode()) for n in range(8)))) == 1
+
+
+async def test_lists_a_prefix_in_pages_of_one_revision(store: Store) -> None:
+    for name in "bdac":
+        await store.create(f"/registry/x/{name}", name.encode())
+    await store.create("/registry/xy", b"")
+    page = await store.list("/registry/x/", limit=2)
+    assert [e.key[-1] for e in page.entries] == ["a", "b"]
+    assert page.remaining == 2
+    await store.create("/registry/x/bb", b"")
+    rest = await store.list("/registry/x/", start=page.entries[-1].key + "\0", revision=page.revision)
+    assert [e.key[-1] for e in rest.entries] == ["c", "d"]
+    assert rest.revision == page.revision
+    with pytest.raises(errors.FutureRevisionError):
+        await store.list("/registry/x/", revision=page.revision + 100)
+
+
+async def _until(store: Store, after: int, count: int) -> list[tuple[str, bytes, bool]]:
+    watch = await store.watch("/registry/x/", after=after)
+    seen: list[tuple[str, bytes, bool]] = []
+    try:
+        async with asyncio.timeout(10):
+            async for batch in watch:
+                seen += [(e.entry.key, e.entry.value, e.deleted) for e in batch.events]
+                if len(seen) >= count:
+                    return seen
+    finally:
+        await watch.close()
+    raise AssertionError("the watch ended early")
+
+
+async def test_watch_tells_the_past_and_the_present_in_order(store: Store) -> None:
+    first = await store.create("/registry/x/a", b"1")
+    await store.create("/registry/y", b"other")
+    second = await store.update("/registry/x/a", b"2", expected=first)
+    watching = asyncio.create_task(_until(store, first, 3))
+    third = await store.create("/registry/x/b", b"3")
+    await store.delete("/registry/x/a", expected=second)
+    assert await watching == [
+        ("/registry/x/a", b"2", False),
+        ("/registry/x/b", b"3", False),
+        ("/registry/x/a", b"", True),
+    ]
+    assert third > second
+
+
+async def test_progress_is_told_when_asked_for(store: Store) -> None:
+    revision = await store.create("/registry/y", b"")
+    watch = await store.watch("/registry/x/", after=revision)
+    latest = await store.create("/registry/z", b"")
+    batches: list[Batch] = []
+
+    async def read() -> None:
+        async for batch in watch:
+            batches.append(batch)
+            return
+
+    reading = asyncio.create_task(read())
+    await watch.request_progress()
+    async with asyncio.timeout(10):
+        await reading
+    await watch.close()
+    assert not batches[0].events
+    assert batches[0].revision == latest == await store.revision()
+
+
+async def test_compaction_ends_history(store: Store) -> None:
+    first = await store.create("/registry/x/a", b"1")
+    second = await store.update("/registry/x/a", b"2", expected=first)
+    third = await store.update("/registry/x/a", b"3", expected=second)
+    await store.compact(third)
+    with pytest.raises(errors.CompactedError):
+        await store.list("/registry/x/", revision=first)
+    with pytest.raises(errors.CompactedError):
+        await _until(store, first - 1, 1)
+    with pytest.raises(errors.CompactedError):
+        await store.compact(second)
+    assert [e.value for e in (await store.list("/registry/x/")).entries] == [b"3"]
+
+
+async def test_keys_with_a_time_to_live_go_away_by_themselves(store: Store) -> None:
+    revision = await store.create("/registry/x/a", b"1", ttl=1)
+    assert (await _until(store, revision, 1)) == [("/registry/x/a", b"", True)]

@@ -188,7 +188,8 @@ def kubelet(cluster: Cluster, member: Member, host: pulumi.Output[dict[str, Any]
         ),
         "kubelet_cluster_dns": [cluster.dns_address],
         "kubelet_cluster_domain": cluster.cluster_domain,
-        "kubelet_register_taints": [taint] if control_plane else [],
+        # Where all hosts are of the control plane, they run the workloads too.
+        "kubelet_register_taints": [taint] if control_plane and cluster.members != cluster.control_plane else [],
         "kubelet_cgroup_driver": host.apply(lambda known: "systemd" if _has_cgroups(known) else "cgroupfs"),
         "kubelet_cgroups_enforced": host.apply(_has_cgroups),
     }

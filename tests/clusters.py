@@ -160,8 +160,7 @@ class Namespace:
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply manifests given as data."""
-        items = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
-        self.kubectl("apply", "--filename=-", stdin=json.dumps(items))
+        self.kubectl("apply", "--filename=-", stdin="\n---\n".join(map(json.dumps, manifests)))
 
     def wait(self, condition: str, *objects: str, seconds: int = 120) -> None:
         """Wait by `kubectl wait`; once the time is over, the complaint tells of the namespace's pods and events."""

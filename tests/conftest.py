@@ -63,7 +63,10 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"test-{next(_NUMBERS)}"
     cluster.kubectl("delete", "namespace", name, "--ignore-not-found")
     cluster.kubectl("create", "namespace", name)
-    yield Namespace(cluster, name)
+    created = Namespace(cluster, name)
+    # Pods need it, and it comes a moment after the namespace.
+    created.wait("create", "serviceaccount/default")
+    yield created
     # The next test does not wait for the last pod's end; the end of the cluster does.
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -19,9 +19,12 @@ PYTHON: Final = (3, 13)
 ARCHITECTURES: Final = ("amd64", "arm64")
 
 DIRECTORIES: Final = (
+    "~/.ansible",
+    "/etc/cni",
     "/etc/cni/net.d",
     "/etc/etcd",
     "/etc/kubernetes",
+    "/opt/containerd",
     "/opt/keelson",
     "/usr/local/libexec/keelson",
     "/var/lib/containerd",
@@ -33,7 +36,10 @@ DIRECTORIES: Final = (
     "/var/log/kubernetes",
     "/var/log/pods",
 )
-"""Where roles and daemons keep what is theirs; emptied by the release where nothing was there before."""
+"""Where roles and daemons keep what is theirs; emptied by the release where nothing was there before.
+
+`~` is the home of the account that the machine is reached as.
+"""
 
 _ANOTHER_CLUSTERS: Final = ("/etc/kubernetes", "/var/lib/etcd", "/var/lib/kubelet")
 """Directories whose content belongs to a cluster: to converge over it would be to destroy that one."""

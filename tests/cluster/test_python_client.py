@@ -73,7 +73,7 @@ def test_what_is_missing_or_wrong_is_a_status(core: Any, namespace: Namespace) -
         core.read_namespaced_pod("none", namespace.name)
     assert missing.value.status == 404
     manifest = workloads.pod("wrong", "true")
-    del manifest["spec"]["containers"][0]["name"]
+    manifest["spec"]["containers"][0]["name"] = "Not a name"
     with pytest.raises(client.ApiException) as wrong:
         core.create_namespaced_pod(namespace.name, manifest)
     assert wrong.value.status == 422

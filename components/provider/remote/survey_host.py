@@ -2,10 +2,12 @@
 
 The argument names what is asked for: packages, kernel modules, directories, units, accounts and ports. The answer has
 the packages that are missing, the modules that can be loaded, whether each directory has content (null if it is not
-there), each unit's state, the accounts and listening ports among those asked, and the roles that manifests speak of.
+there; `~` resolved), each unit's state, the accounts and listening ports among those asked, and the roles that
+manifests speak of.
 """
 
 import json
+import os
 import pathlib
 import pwd
 import shutil
@@ -50,6 +52,12 @@ def content(path: str) -> bool | None:
     if not place.is_dir():
         return None
     return any(not entry.is_dir() or entry.is_symlink() for entry in place.rglob("*"))
+
+
+def resolved(path: str) -> str:
+    """A path with `~` as the home of the account that logged in, who may have become root by sudo(8)."""
+    home = pwd.getpwnam(os.environ.get("SUDO_USER", "root")).pw_dir
+    return home + path.removeprefix("~") if path.startswith("~/") else path
 
 
 def state(unit: str) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def main() -> None:
         "oom_score": bounding(CAP_SYS_RESOURCE),
         "packages": missing(asked["packages"]),
         "kernel_modules": loadable(asked["kernel_modules"]),
-        "contents": {path: content(path) for path in asked["directories"]},
+        "contents": {path: content(path) for path in map(resolved, asked["directories"])},
         "units": {unit: state(unit) for unit in asked["units"]},
         "accounts": [account for account in asked["accounts"] if exists(account)],
         "ports": [port for port in asked["ports"] if port in open_ports],

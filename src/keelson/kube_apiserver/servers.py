@@ -19,9 +19,10 @@ from keelson.api import errors
 from keelson.api.meta import Object
 from keelson.component_base import certificates as serving_certificates
 from keelson.component_base import metrics
+from keelson.component_base.configurations import ConfigurationError
 from keelson.component_base.daemons import FatalError
 from keelson.component_base.health import Checks
-from keelson.storage import etcd
+from keelson.storage import etcd, transformers
 from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Identity, Transformer
@@ -86,6 +87,14 @@ class Server:
         root = f"{options.etcd_prefix}/"
         self.feed = Feed(store, root)
         self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
+        if options.encryption_provider_config and transformer is None:
+            # Which rule holds for a key is known to the catalogue, and how a value is read to the transformer.
+            try:
+                self.catalogue.transformer = transformers.load(
+                    options.encryption_provider_config, self.catalogue.resource_of
+                )
+            except ConfigurationError as error:
+                raise FatalError(f"argument --encryption-provider-config: {error}") from error
         self.admission = Admission()
         self.objects = Objects(store, self.feed, self.catalogue, self.admission)
         self.objects.event_ttl = int(options.event_ttl)

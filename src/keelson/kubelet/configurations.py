@@ -17,7 +17,7 @@ _WITHOUT_MEANING = frozenset(
     """
     allowedUnsafeSysctls cgroupRoot cgroupsPerQOS configMapAndSecretChangeDetectionStrategy
     containerLogMaxWorkers containerLogMonitorInterval containerRuntimeEndpointTimeout contentType cpuCFSQuota
-    cpuCFSQuotaPeriod cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod crashLoopBackOff
+    cpuCFSQuotaPeriod cpuManagerPolicy cpuManagerPolicyOptions cpuManagerReconcilePeriod
     enableContentionProfiling enableControllerAttachDetach enableDebugFlagsHandler enableDebuggingHandlers
     enableProfilingHandler enableServer enableSystemLogHandler enableSystemLogQuery enforceNodeAllocatable
     eventBurst eventRecordQPS evictionMaxPodGracePeriod evictionMinimumReclaim evictionPressureTransitionPeriod
@@ -30,7 +30,7 @@ _WITHOUT_MEANING = frozenset(
     protectKernelDefaults providerID qosReserved readOnlyPort registryBurst registryPullQPS reservedMemory
     reservedSystemCPUs runOnce runtimeRequestTimeout seccompDefault serializeImagePulls
     showHiddenMetricsForVersion shutdownGracePeriod shutdownGracePeriodByPodPriority
-    shutdownGracePeriodCriticalPods singleProcessOOMKill staticPodURL staticPodURLHeader
+    shutdownGracePeriodCriticalPods singleProcessOOMKill staticPodPath staticPodURL staticPodURLHeader
     streamingConnectionIdleTimeout syncFrequency systemCgroups systemReservedCgroup tlsCipherSuites
     tlsMinVersion topologyManagerPolicy topologyManagerPolicyOptions topologyManagerScope tracing userNamespaces
     volumePluginDir volumeStatsAggPeriod
@@ -76,7 +76,6 @@ class KubeletConfiguration:
     resolv_conf: str = "/etc/resolv.conf"
     rotate_certificates: bool = False
     server_tls_bootstrap: bool = False
-    static_pod_path: str = ""
     tls_cert_file: str = ""
     tls_key_file: str = ""
     # Fields that were given and do nothing here; the daemon's log names them.
@@ -145,7 +144,6 @@ def parse(document: dict[str, Any], *, where: str) -> KubeletConfiguration:
         resolv_conf=fields.get("resolvConf", str, base.resolv_conf),
         rotate_certificates=fields.get("rotateCertificates", bool, False),
         server_tls_bootstrap=fields.get("serverTLSBootstrap", bool, False),
-        static_pod_path=fields.get("staticPodPath", str, ""),
         tls_cert_file=fields.get("tlsCertFile", str, ""),
         tls_key_file=fields.get("tlsPrivateKeyFile", str, ""),
         without_meaning=ignored,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -243,7 +243,7 @@ class Kubelet:
             register=configuration.register_node,
         )
         nodes.add_handler(lambda _old, new: agent.observe(new))
-        context, serving_jobs = self._serving_context(client, addresses)
+        context, serving_jobs = self._serving_context(client, addresses, agent.registered)
         access = Access(
             client,
             options.node,
@@ -372,7 +372,9 @@ class Kubelet:
             handlers=health.handlers,
         )
 
-    def _serving_context(self, client: Client, addresses: Any) -> tuple[Any, list[Awaitable[None]]]:
+    def _serving_context(
+        self, client: Client, addresses: Sequence[str], registered: asyncio.Event
+    ) -> tuple[Any, list[Awaitable[None]]]:
         """The TLS context of port 10250, and the job that keeps its certificate."""
         options, configuration = self._options, self._configuration
         ca = configuration.client_ca_file
@@ -395,7 +397,12 @@ class Kubelet:
         def reload() -> None:
             context.load_cert_chain(str(store.current))
 
-        return context, [certificates.keep(client, store, lambda: wanted, reload, _now)]
+        async def keep() -> None:
+            # A serving certificate is approved only for a node that the API knows, with the addresses that it has.
+            await registered.wait()
+            await certificates.keep(client, store, lambda: wanted, reload, _now)
+
+        return context, [keep()]
 
 
 def _teller(recorder: Recorder) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import pytest
 import yaml
 
@@ -144,6 +146,13 @@ def node(lab: ContainerdLab, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     bridge = f"ip link add cni0 type bridge; ip addr add {_ADDRESS}/24 dev cni0; ip link set cni0 up"
     subprocess.run(["nsenter", "-t", str(lab.pid), "--net", "sh", "-c", bridge], check=True)
     with Node(lab, tmp_path_factory.mktemp("node")) as found:
+        # The account that a controller would make; no controller runs here.
+        account = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": "default"},
+        }
+        found.create(account)
         found.until(lambda: "node/node-a" in found.kubectl("get", "nodes", "-o", "name"), "the node")
         yield found
 
@@ -252,19 +261,39 @@ def test_a_crash_loop_and_a_completed_pod(node: Node) -> None:
     node.kubectl("delete", "pod", "crash", "once", "--timeout=20s")
 
 
+def test_a_command_is_streamed_in_and_out(node: Node) -> None:
+    node.create(pod("shell", {"command": ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"]}))
+    node.until(lambda: node.ready("shell"), "the pod's readiness")
+
+    async def talk() -> list[tuple[int, bytes]]:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        pair = node.cluster.folder / "apiserver-kubelet-client"
+        context.load_cert_chain(pair.with_suffix(".crt"), pair.with_suffix(".key"))
+        query = [("command", part) for part in ("sh", "-c", "read line; echo got $line; echo oops >&2; exit 3")]
+        query += [("input", "1"), ("output", "1"), ("error", "1")]
+        url = f"https://{_ADDRESS}:10250/exec/default/shell/main"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, params=query, ssl=context, protocols=["v4.channel.k8s.io"]) as socket,
+        ):
+            await socket.send_bytes(b"\0hello\n")
+            return [(message.data[0], message.data[1:]) async for message in socket]
+
+    frames = node.inside(lambda: asyncio.run(talk()))
+    # Channels of the protocol: 1 is standard output, 2 standard error, 3 the final status.
+    assert b"".join(data for channel, data in frames if channel == 1) == b"got hello\n"
+    assert b"".join(data for channel, data in frames if channel == 2) == b"oops\n"
+    status = json.loads(b"".join(data for channel, data in frames if channel == 3))
+    assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+    node.kubectl("delete", "pod", "shell", "--timeout=20s")
+
+
 def test_the_server_admits_only_whom_the_api_allows(node: Node) -> None:
     assert node.request("/pods", certificate=False)[0] == 401
     assert node.request("/pods", certificate=False, token="nonsense")[0] == 401
     assert node.request("/pods")[0] == 200
-    node.until(
-        lambda: "default" in node.kubectl("get", "serviceaccounts", "-o", "name") or _account(node), "an account"
-    )
     token = node.kubectl("create", "token", "default").strip()
     status, text = node.request("/pods", certificate=False, token=token)
     assert status == 403
     assert "user=system:serviceaccount:default:default" in text
-
-
-def _account(node: Node) -> bool:
-    node.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}})
-    return True

@@ -6,7 +6,9 @@ kubeconfigs for any user and groups. Ends with its context.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -20,7 +22,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import yaml
 from cryptography import x509
@@ -28,6 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from keelson.storage import etcd
 from tests.contracts.storage.etcd_members import Member, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -144,33 +147,57 @@ class Cluster:
 
     def kubeconfig(self, user: str = "admin", groups: Sequence[str] = ("system:masters",), *, token: str = "") -> str:
         """The path of a kubeconfig for a user by certificate, or by token where one is given."""
-        if token:
-            self._tokens += 1
-            credentials: dict[str, Any] = {"token": token}
-            user = f"token-{self._tokens}"
-        else:
-            certificate, key = self.authority.issue(user, groups)
-            credentials = {
+        if not token:
+            return self.kubeconfig_of(user, *self.authority.issue(user, groups))
+        self._tokens += 1
+        return self._kubeconfig(f"token-{self._tokens}", {"token": token})
+
+    def kubeconfig_of(self, name: str, certificate: bytes, key: bytes) -> str:
+        """The path of a kubeconfig for whoever has this certificate."""
+        return self._kubeconfig(
+            name,
+            {
                 "client-certificate-data": base64.b64encode(certificate).decode(),
                 "client-key-data": base64.b64encode(key).decode(),
-            }
+            },
+        )
+
+    def _kubeconfig(self, user: str, credentials: dict[str, str]) -> str:
+        cluster = {
+            "server": self.server,
+            "certificate-authority-data": base64.b64encode(self.authority.pem).decode(),
+        }
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {
-                        "server": self.server,
-                        "certificate-authority-data": base64.b64encode(self.authority.pem).decode(),
-                    },
-                }
-            ],
+            "clusters": [{"name": "test", "cluster": cluster}],
             "users": [{"name": user, "user": credentials}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
             "current-context": "test",
         }
         return self.write(f"{user.replace(':', '-')}.conf", yaml.safe_dump(config).encode())
+
+    async def raw(self, request: bytes) -> bytes:
+        """The answer to bytes that no well-behaved client sends; without credentials, until the server closes."""
+        context = ssl.create_default_context(cadata=self.authority.pem.decode())
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+        try:
+            writer.write(request)
+            async with asyncio.timeout(10):
+                return await reader.read()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    async def stored(self, key: str) -> bytes:
+        """What etcd has at a key, b"" where nothing."""
+        store = etcd.EtcdStore(etcd.Settings([self.etcd.endpoint]))
+        try:
+            entry = (await store.get(key)).entry
+            return b"" if entry is None else entry.value
+        finally:
+            await store.close()
 
     def kubectl(self, *arguments: str, kubeconfig: str = "", input: str = "", check: bool = True) -> str:  # noqa: A002
         """Run kubectl; what it printed (with its errors where `check` is False)."""

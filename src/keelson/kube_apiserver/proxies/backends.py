@@ -1,0 +1,308 @@
+"""An HTTP/1.1 client for one request on one connection (RFC 9112).
+
+A connection to a kubelet, pod or service serves exactly one request of exactly one user and is closed after it. So a
+failed upgrade can't leave a connection behind on which somebody says more with the API server's credentials
+(CVE-2018-1002105), and what was validated is what is connected to: the address, not a name that resolves anew.
+Redirects are answers like others: nobody here follows them (CVE-2020-8559).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httptools
+
+from .wires import Wire, keep_alive
+
+_HIGH_WATER = 256 * 1024
+_MOST_HEADER_BYTES = 64 * 1024
+
+
+class BackendError(Exception):
+    """The other end can't be reached, or does not speak HTTP."""
+
+
+class AddressError(BackendError):
+    """The other end is at an address that must not be connected to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect: a name or address, verified as such where `tls` verifies, and what addresses it may have."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    is_permitted: Callable[[str], bool]
+
+    @property
+    def authority(self) -> str:
+        """For the Host header."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(slots=True)
+class Answer:
+    """Status and headers; the body comes from the backend."""
+
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    def header(self, name: str) -> str:
+        """The first header of this name, "" where there is none."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+class Backend(asyncio.Protocol):
+    """One connection. `connect`, `send`, then `chunks` or `upgraded`, and `close` in any case."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._head: asyncio.Future[Answer] = self._loop.create_future()
+        self._answer = Answer(0)
+        self._header_size = 0
+        self._chunks: list[bytes] = []
+        self._waiting = 0
+        self._paused = False
+        # The body's end: reached in order (True), or lost before it (an error's text).
+        self._complete = False
+        self._failure = ""
+        self._has_body = True
+        self._until_close = False
+        self._changed: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._after_upgrade = b""
+
+    @classmethod
+    async def connect(cls, target: Target, seconds: float) -> Backend:
+        """Connect to the target's first address that answers. Raises BackendError."""
+        why = ""
+        for address in await _addresses(target):
+            try:
+                async with asyncio.timeout(seconds):
+                    _, backend = await asyncio.get_running_loop().create_connection(
+                        cls,
+                        address,
+                        target.port,
+                        ssl=target.tls,
+                        server_hostname=target.host if target.tls is not None else None,
+                    )
+            except TimeoutError:
+                why = f"dial tcp {target.authority}: i/o timeout"
+            except (OSError, ssl.SSLError) as error:
+                why = f"dial tcp {target.authority}: {getattr(error, 'verify_message', '') or error}"
+            else:
+                return backend
+        raise BackendError(why)
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        keep_alive(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer.status == 101 and self._complete:
+            self._after_upgrade += data
+            return
+        if not self._head.done():
+            self._header_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._after_upgrade += data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            self._fail(f"malformed HTTP response: {error}")
+        if not self._head.done() and self._header_size > _MOST_HEADER_BYTES:
+            self._fail("the response's headers are too large")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._until_close and error is None:
+            self._complete = True
+        elif not self._complete:
+            self._failure = self._failure or f"the connection was lost: {error or 'unexpected EOF'}"
+        if not self._head.done():
+            self._head.set_exception(BackendError(self._failure))
+            # Whoever awaits it sees it; nobody may, where the client left first.
+            self._head.exception()
+        self.resume_writing()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _fail(self, why: str) -> None:
+        self._failure = self._failure or why
+        self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    # --- httptools' callbacks
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        answer = self._answer
+        answer.status = self._parser.get_status_code()
+        if 100 <= answer.status < 200 and answer.status != 101:
+            return
+        framed = "chunked" in answer.header("transfer-encoding").lower() or answer.header("content-length")
+        if not self._has_body or answer.status in (204, 304):
+            # What such an answer says of its length is of another one's body (RFC 9110, 9.3.2 and 15.4.5).
+            self._complete = True
+        self._until_close = not framed and not self._complete and answer.status != 101
+        if not self._head.done():
+            self._head.set_result(answer)
+
+    def on_body(self, body: bytes) -> None:
+        if self._complete:
+            return
+        self._chunks.append(body)
+        self._waiting += len(body)
+        if self._waiting > _HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        if not self._head.done():
+            # An interim answer (RFC 9110, 15.2): the real one follows.
+            self._answer = Answer(0)
+            return
+        self._complete = True
+        self._wake()
+
+    # --- use
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterable[bytes] = b"",
+        *,
+        seconds: float | None = None,
+    ) -> Answer:
+        """Send the request and wait for the answer's head. An iterable body is sent in chunks.
+
+        Raises BackendError, also where the answer takes longer than `seconds`.
+        """
+        self._has_body = method != "HEAD"
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        whole = isinstance(body, bytes)
+        if not whole:
+            lines.append("Transfer-Encoding: chunked")
+        elif body or method in ("POST", "PUT", "PATCH"):
+            lines.append(f"Content-Length: {len(body)}")  # type: ignore[arg-type]
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        sending: asyncio.Task[None] | None = None
+        if isinstance(body, bytes):
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            sending = self._loop.create_task(self._send_chunks(body))
+        try:
+            async with asyncio.timeout(seconds):
+                if sending is not None:
+                    # An answer may come before the body's end, and then the rest of the body is for nobody.
+                    await asyncio.wait([sending, self._head], return_when=asyncio.FIRST_COMPLETED)
+                return await self._head
+        except TimeoutError as error:
+            raise BackendError("the server did not answer in time") from error
+        finally:
+            if sending is not None:
+                sending.cancel()
+                for outcome in await asyncio.gather(sending, return_exceptions=True):
+                    if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
+                        raise outcome
+
+    async def _send_chunks(self, body: AsyncIterable[bytes]) -> None:
+        async for chunk in body:
+            if self._transport.is_closing():
+                raise ConnectionResetError("the connection ended")
+            if chunk:
+                self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            if self._writable is not None:
+                await self._writable
+        self._transport.write(b"0\r\n\r\n")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises BackendError where it ends before its end."""
+        while True:
+            if self._chunks:
+                data = b"".join(self._chunks)
+                self._chunks.clear()
+                self._waiting = 0
+                if self._paused and not self._transport.is_closing():
+                    self._paused = False
+                    self._transport.resume_reading()
+                yield data
+            elif self._failure:
+                raise BackendError(self._failure)
+            elif self._complete:
+                return
+            else:
+                self._changed = self._loop.create_future()
+                await self._changed
+
+    async def text(self, most: int = 10_240) -> str:
+        """The beginning of the body, for a message."""
+        found = b""
+        async for chunk in self.chunks():
+            found += chunk
+            if len(found) >= most:
+                break
+        return found[:most].decode(errors="replace")
+
+    def upgraded(self) -> Wire:
+        """The bare connection after 101; this object is of no more use."""
+        wire = Wire()
+        transport, self._transport = self._transport, None
+        transport.set_protocol(wire)
+        wire.adopt(transport, self._after_upgrade)
+        if transport.is_closing():
+            wire.connection_lost(None)
+        return wire
+
+    def close(self) -> None:
+        """End the connection, if it is still this object's."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def _addresses(target: Target) -> list[str]:
+    """The addresses of the target, every one of them permitted. Raises BackendError."""
+    try:
+        ipaddress.ip_address(target.host)
+        found = [target.host]
+    except ValueError:
+        try:
+            resolved = await asyncio.get_running_loop().getaddrinfo(target.host, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise BackendError(f"lookup {target.host}: {error.strerror}") from error
+        found = list(dict.fromkeys(str(each[4][0]) for each in resolved))
+    for address in found:
+        if not target.is_permitted(address):
+            raise AddressError("address not allowed")
+    return found

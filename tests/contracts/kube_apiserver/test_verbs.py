@@ -1,0 +1,259 @@
+"""The verbs on a real server: what each does to an object, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from keelson.api.errors import StatusError
+from keelson.client import rest
+from keelson.client.rest import Client
+from tests.contracts.kube_apiserver.api_servers import Cluster
+
+pytestmark = pytest.mark.lab
+
+
+def config_map(namespace: str, name: str, **data: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace}, "data": data}
+
+
+def pod(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"containers": [{"name": "main", "image": "image"}], **spec},
+    }
+
+
+async def test_create_fills_in_and_get_shows_it(client: Client, namespace: str) -> None:
+    made = await client.create("pods", pod(namespace, "p"))
+    assert made["metadata"]["uid"]
+    assert made["spec"]["restartPolicy"] == "Always"
+    assert made["spec"]["serviceAccountName"] == "default"
+    assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    assert await client.get("pods", "p", namespace=namespace) == made
+
+
+async def test_generated_names_differ(client: Client, namespace: str) -> None:
+    body = {"metadata": {"generateName": "x-", "namespace": namespace}}
+    names = {(await client.create("configmaps", body))["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("x-") and len(name) == 7 for name in names)
+
+
+async def test_refusals_of_create(client: Client, namespace: str) -> None:
+    await client.create("configmaps", config_map(namespace, "a"))
+    with pytest.raises(StatusError) as caught:
+        await client.create("configmaps", config_map(namespace, "a"))
+    assert (caught.value.code, caught.value.reason) == (409, "AlreadyExists")
+    with pytest.raises(StatusError) as caught:
+        await client.create("configmaps", config_map(namespace, "Not_A_Name"))
+    assert caught.value.code == 422
+    assert caught.value.details["causes"][0]["field"] == "metadata.name"
+    with pytest.raises(StatusError) as caught:
+        await client.create("configmaps", config_map("missing", "a"))
+    assert caught.value.message == 'namespaces "missing" not found'
+
+
+async def test_updates_need_the_version_that_they_read(client: Client, namespace: str) -> None:
+    first = await client.create("configmaps", config_map(namespace, "a", k="1"))
+    second = await client.update("configmaps", {**first, "data": {"k": "2"}})
+    assert int(second["metadata"]["resourceVersion"]) > int(first["metadata"]["resourceVersion"])
+    with pytest.raises(StatusError) as caught:
+        await client.update("configmaps", {**first, "data": {"k": "3"}})
+    assert caught.value.reason == "Conflict"
+    unchanged = await client.update("configmaps", second)
+    assert unchanged["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
+
+
+async def test_of_concurrent_unconditional_patches_none_is_lost(client: Client, namespace: str) -> None:
+    await client.create("configmaps", config_map(namespace, "a"))
+    await asyncio.gather(
+        *(client.patch("configmaps", "a", {"data": {f"k{n}": "v"}}, namespace=namespace) for n in range(16))
+    )
+    found = await client.get("configmaps", "a", namespace=namespace)
+    assert sorted(found["data"]) == sorted(f"k{n}" for n in range(16))
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        (rest.JSON_PATCH, [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]),
+        (rest.MERGE_PATCH, {"metadata": {"labels": {"a": "b"}}}),
+        (rest.STRATEGIC_PATCH, {"metadata": {"labels": {"a": "b"}}}),
+    ],
+)
+async def test_patches(client: Client, namespace: str, kind: str, patch: Any) -> None:
+    await client.create("configmaps", config_map(namespace, "a", k="1"))
+    found = await client.patch("configmaps", "a", patch, namespace=namespace, kind=kind)
+    assert found["metadata"]["labels"] == {"a": "b"}
+    assert found["data"] == {"k": "1"}
+
+
+async def test_apply_creates_owns_and_conflicts(client: Client, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", **config_map(namespace, "a", k="1")}
+    made = await client.apply("configmaps", body, field_manager="one")
+    assert [entry["operation"] for entry in made["metadata"]["managedFields"]] == ["Apply"]
+    with pytest.raises(StatusError) as caught:
+        await client.apply("configmaps", {**body, "data": {"k": "2"}}, field_manager="two")
+    assert caught.value.details["causes"][0]["field"] == ".data.k"
+    forced = await client.apply("configmaps", {**body, "data": {"k": "2"}}, field_manager="two", force=True)
+    assert forced["data"] == {"k": "2"}
+
+
+async def test_status_and_spec_take_different_roads(client: Client, namespace: str) -> None:
+    made = await client.create("pods", pod(namespace, "p"))
+    made["status"]["phase"] = "Running"
+    assert (await client.update("pods", made))["status"]["phase"] == "Pending"
+    assert (await client.update_status("pods", made))["status"]["phase"] == "Running"
+
+
+async def test_pods_end_gracefully_and_by_force(client: Client, namespace: str) -> None:
+    await client.create("pods", pod(namespace, "p"))
+    binding = {"metadata": {"name": "p", "namespace": namespace}, "target": {"kind": "Node", "name": "n"}}
+    await client.create("pods", binding, name="p", subresource="binding")
+    going = await client.delete("pods", "p", namespace=namespace)
+    assert going["metadata"]["deletionGracePeriodSeconds"] == 30
+    still = await client.get("pods", "p", namespace=namespace)
+    assert still["metadata"]["deletionTimestamp"]
+    await client.delete("pods", "p", namespace=namespace, grace_period_seconds=0)
+    with pytest.raises(StatusError) as caught:
+        await client.get("pods", "p", namespace=namespace)
+    assert caught.value.code == 404
+
+
+async def test_finalizers_hold_an_object(client: Client, namespace: str) -> None:
+    body = config_map(namespace, "a")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    await client.create("configmaps", body)
+    await client.delete("configmaps", "a", namespace=namespace)
+    held = await client.get("configmaps", "a", namespace=namespace)
+    assert held["metadata"]["deletionTimestamp"]
+    await client.patch("configmaps", "a", {"metadata": {"finalizers": None}}, namespace=namespace)
+    with pytest.raises(StatusError):
+        await client.get("configmaps", "a", namespace=namespace)
+
+
+async def test_preconditions_of_delete(client: Client, namespace: str) -> None:
+    await client.create("configmaps", config_map(namespace, "a"))
+    with pytest.raises(StatusError) as caught:
+        await client.delete("configmaps", "a", namespace=namespace, uid="other")
+    assert caught.value.reason == "Conflict"
+
+
+async def test_delete_collection_takes_what_is_selected(client: Client, namespace: str) -> None:
+    for name, label in (("a", "x"), ("b", "x"), ("c", "y")):
+        body = config_map(namespace, name)
+        body["metadata"]["labels"] = {"l": label}
+        await client.create("configmaps", body)
+    await client.delete_collection("configmaps", namespace=namespace, label_selector="l=x")
+    left = await client.list("configmaps", namespace=namespace)
+    assert [each["metadata"]["name"] for each in left["items"]] == ["c"]
+
+
+async def test_pages_show_one_moment(client: Client, namespace: str) -> None:
+    for name in "abcde":
+        await client.create("configmaps", config_map(namespace, name, v="old"))
+    first = await client.list("configmaps", namespace=namespace, limit=2)
+    assert first["metadata"]["remainingItemCount"] == 3
+    await client.patch("configmaps", "d", {"data": {"v": "new"}}, namespace=namespace)
+    await client.delete("configmaps", "e", namespace=namespace)
+    rest_of = await client.list("configmaps", namespace=namespace, continue_=first["metadata"]["continue"])
+    assert [(each["metadata"]["name"], each["data"]["v"]) for each in rest_of["items"]] == [
+        ("c", "old"),
+        ("d", "old"),
+        ("e", "old"),
+    ]
+    assert rest_of["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+async def test_selectors(client: Client, namespace: str) -> None:
+    await client.create("pods", pod(namespace, "a", nodeName="n1"))
+    await client.create("pods", pod(namespace, "b", nodeName="n2"))
+    found = await client.list("pods", namespace=namespace, field_selector="spec.nodeName=n2")
+    assert [each["metadata"]["name"] for each in found["items"]] == ["b"]
+    with pytest.raises(StatusError) as caught:
+        await client.list("pods", namespace=namespace, field_selector="spec.nosuch=1")
+    assert caught.value.code == 400
+
+
+async def test_services_get_an_address_and_give_it_back(client: Client, namespace: str) -> None:
+    body = {
+        "metadata": {"name": "s", "namespace": namespace},
+        "spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]},
+    }
+    made = await client.create("services", body)
+    address, port = made["spec"]["clusterIP"], made["spec"]["ports"][0]["nodePort"]
+    assert address.startswith("10.96.")
+    assert 30000 <= port <= 32767
+    taken = {**body, "metadata": {"name": "t", "namespace": namespace}}
+    taken["spec"] = {**body["spec"], "ports": [{"port": 80, "protocol": "TCP", "nodePort": port}]}  # type: ignore[dict-item]
+    with pytest.raises(StatusError) as caught:
+        await client.create("services", taken)
+    assert "already allocated" in caught.value.message
+    await client.delete("services", "s", namespace=namespace)
+    again = await client.create("services", taken)
+    assert again["spec"]["ports"][0]["nodePort"] == port
+    with pytest.raises(StatusError):
+        await client.get("ipaddresses.networking.k8s.io", address)
+
+
+async def test_scale(client: Client, namespace: str) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    await client.create(
+        "deployments.apps",
+        {
+            "metadata": {"name": "d", "namespace": namespace},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template},
+        },
+    )
+    scale = await client.get("deployments.apps", "d", namespace=namespace, subresource="scale")
+    assert (scale["spec"]["replicas"], scale["status"]["selector"]) == (1, "a=b")
+    scale["spec"]["replicas"] = 4
+    await client.update("deployments.apps", scale, subresource="scale")
+    assert (await client.get("deployments.apps", "d", namespace=namespace))["spec"]["replicas"] == 4
+
+
+async def test_evictions_obey_budgets(client: Client, namespace: str) -> None:
+    body = pod(namespace, "p")
+    body["metadata"]["labels"] = {"app": "x"}
+    made = await client.create("pods", body)
+    made["status"]["phase"] = "Running"
+    made["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    await client.update_status("pods", made)
+    await client.create(
+        "poddisruptionbudgets.policy",
+        {
+            "metadata": {"name": "b", "namespace": namespace},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}},
+        },
+    )
+    with pytest.raises(StatusError) as caught:
+        await client.evict(namespace, "p")
+    assert caught.value.code == 429
+
+
+async def test_secrets_are_encrypted_in_the_store(cluster: Cluster, client: Client, namespace: str) -> None:
+    await client.create(
+        "secrets", {"metadata": {"name": "s", "namespace": namespace}, "stringData": {"word": "open-sesame"}}
+    )
+    stored = await cluster.stored(f"/registry/secrets/{namespace}/s")
+    assert stored.startswith(b"k8s:enc:secretbox:v1:one:")
+    found = await client.get("secrets", "s", namespace=namespace)
+    assert found["data"] == {"word": "b3Blbi1zZXNhbWU="}
+
+
+def test_kubectl_works(cluster: Cluster, namespace: str) -> None:
+    assert "created" in cluster.kubectl("-n", namespace, "create", "configmap", "k", "--from-literal=a=b")
+    assert "created" in cluster.kubectl("-n", namespace, "create", "deployment", "web", "--image=i", "--replicas=2")
+    assert "0/2" in cluster.kubectl("-n", namespace, "get", "deployments")
+    manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n"
+    assert "created" in cluster.kubectl("-n", namespace, "apply", "-f", "-", input=manifest)
+    assert "unchanged" in cluster.kubectl("-n", namespace, "apply", "-f", "-", input=manifest)
+    assert "configured" in cluster.kubectl("-n", namespace, "apply", "-f", "-", input=manifest.replace("b}", "c}"))
+    assert "serverside-applied" in cluster.kubectl(
+        "-n", namespace, "apply", "--server-side", "-f", "-", input=manifest.replace("name: m", "name: other")
+    )
+    assert "FIELD: nodeName" in cluster.kubectl("explain", "pod.spec.nodeName")
+    assert "deleted" in cluster.kubectl("-n", namespace, "delete", "configmap", "k")

@@ -96,9 +96,12 @@ def question(role: Role, *, balanced: bool) -> dict[str, Any]:
     }
 
 
-def reasons(survey: Mapping[str, Any]) -> list[str]:
-    """Return why the surveyed machine cannot be adopted, each a clause that follows its name; none if it can be."""
+def reasons(survey: Mapping[str, Any], name: str) -> list[str]:
+    """Return why the surveyed machine cannot be adopted as host `name`, each a clause that follows that name."""
     found = []
+    if survey["host_name"] != name:
+        # Daemons and their logs call a machine what it calls itself; a node's name is its host's.
+        found.append(f"calls itself {survey['host_name']}: give it that name in keelson:machines, or rename it")
     python = tuple(survey["python"])
     if python != PYTHON:
         found.append(f"its python3 is {_dotted(python)}, and the release is for {_dotted(PYTHON)} (Debian 13)")

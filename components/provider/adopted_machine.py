@@ -45,7 +45,7 @@ class AdoptedMachine(Kind):
         """Look whether the machine can be what it is meant to be."""
         context.report.status(f"{inputs['name']}: is looked at")
         survey = await asyncio.to_thread(_survey, inputs)
-        _refuse(inputs, bare_metal.reasons(survey))
+        _refuse(inputs, bare_metal.reasons(survey, inputs["name"]))
         outputs = {
             **inputs,
             "host": _host(inputs, survey).as_properties(),

@@ -11,6 +11,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -111,6 +112,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     open_ports = listening()
     answer = {
+        "host_name": socket.gethostname().split(".")[0],
         "architecture": output("dpkg", "--print-architecture").strip(),
         "python": list(sys.version_info[:2]),
         "cgroup_controllers": controllers(),

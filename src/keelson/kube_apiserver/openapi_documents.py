@@ -1,4 +1,4 @@
-"""OpenAPI as it is served: made in a thread when first asked for, kept compressed, forgotten when the catalogue changes.
+"""OpenAPI as it is served: made in a thread when first asked for, kept compressed until the catalogue changes.
 
 `/openapi/v3` is an index whose entries carry a digest, so that clients may keep a document for ever (KEP-2896);
 `/openapi/v2` is everything in one Swagger document.

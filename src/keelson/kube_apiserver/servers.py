@@ -48,9 +48,14 @@ from .bootstrap.reconcilers import Reconciler
 from .caches.collections import Collection
 from .caches.feeds import Feed
 from .chains import Chain, Limits, PathHandler, status_response
+from .compaction import Compactor
 from .discovery import Discovery
 from .handlers import Handlers
 from .openapi_documents import OpenApi
+from .proxies.kubelets import Kubelets
+from .proxies.logs import Logs
+from .proxies.resources import Proxies
+from .proxies.streams import Streams
 from .registry.catalogues import Catalogue
 from .registry.contexts import User
 from .registry.deletions import Deletions
@@ -226,6 +231,20 @@ class Server:
         for resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"):
             special[f"{resource}/scale"] = self.scales.handle
         options = self.options
+        kubelets = Kubelets(options, self.catalogue, self.objects)
+        streams = Streams(self.catalogue, self.objects, self.authorizer, kubelets)
+        special["pods/log"] = Logs(self.catalogue, self.objects, kubelets).handle
+        special["pods/exec"], special["pods/attach"] = streams.execute, streams.attach
+        special["pods/portforward"] = streams.port_forward
+        identities = (
+            *options.requestheader_username_headers,
+            *options.requestheader_group_headers,
+            *options.requestheader_uid_headers,
+            *options.requestheader_extra_headers_prefix,
+        )
+        proxies = Proxies(self.catalogue, self.objects, kubelets, identities)
+        for resource in ("nodes", "pods", "services"):
+            special[f"{resource}/proxy"] = proxies.handle
         if options.service_account_signing_key_file:
             issuer = Issuer(options.service_account_issuer[0], options.service_account_signing_key_file)
             special["serviceaccounts/token"] = TokenRequests(
@@ -353,6 +372,9 @@ class Server:
         async with AsyncExitStack() as stack:
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
+            if self.options.etcd_compaction_interval:
+                compactor = Compactor(self.store, self.options.etcd_compaction_interval)
+                stack.callback(asyncio.create_task(compactor.run()).cancel)
             listener = Listener(
                 self.chain,
                 self.options.bind_address,

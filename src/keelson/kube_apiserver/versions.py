@@ -1,4 +1,4 @@
-"""The version that the server states (/version): the API's, with our build behind the plus (Semantic Versioning 2.0)."""
+"""The version that the server states (/version): the API's, with our build behind the plus (Semantic Versioning)."""
 
 from __future__ import annotations
 

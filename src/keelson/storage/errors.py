@@ -16,7 +16,7 @@ class RevisionConflictError(StorageError):
 
 
 class CompactedError(StorageError):
-    """The revision asked for is older than what the store keeps; `compacted` is the oldest that it does, 0 if unknown."""
+    """The revision asked for is older than what is kept; `compacted` is the oldest that is, 0 if unknown."""
 
     def __init__(self, compacted: int = 0) -> None:
         super().__init__(f"the revision has been compacted (oldest kept: {compacted})")

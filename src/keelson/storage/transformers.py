@@ -1,9 +1,9 @@
 """What happens to a value between the API server and the store: encryption at rest, or nothing.
 
 The configuration is EncryptionConfiguration (apiserver.config.k8s.io/v1); values carry upstream's prefixes
-(`k8s:enc:aesgcm:v1:KEY:`), so that both servers read each other's. The first provider of a resource writes; each of them
-reads what carries its prefix, which is how keys and providers are rotated. AES-GCM binds a value to its key of the store,
-so that it can't be moved to another.
+(`k8s:enc:aesgcm:v1:KEY:`), so that both servers read each other's. The first provider of a resource writes; each of
+them reads what carries its prefix, which is how keys and providers are rotated. AES-GCM binds a value to its key of
+the store, so that it can't be moved to another.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _matches(resource: str, patterns: Sequence[str]) -> bool:
     """`*.GROUP` is every resource of a group, `*.` those of the core group, `*.*` all."""
     if not resource:
         return False
-    name, _, group = resource.partition(".")
+    group = resource.partition(".")[2]
     for pattern in patterns:
         if pattern in (resource, "*.*") or (pattern == "*." and not group):
             return True

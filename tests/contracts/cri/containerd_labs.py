@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 PAUSE = "keelson.test/pause:1"
@@ -52,7 +53,7 @@ _NETWORK = {
     ],
 }
 
-# Cgroups: a cgroup2 hierarchy of the namespace's own view, since CRI without controllers still wants one.
+# CRI wants a cgroup2 hierarchy even where it has no controllers: it sees the lab's own cgroup as the root of one.
 _INSIDE = """
 set -eu
 mount -t proc proc /proc
@@ -73,6 +74,7 @@ class ContainerdLab:
         self.socket = root / "containerd.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._log = root / "containerd.log"
+        self._cgroup: Path | None = None
 
     @staticmethod
     def missing() -> str:
@@ -91,10 +93,13 @@ class ContainerdLab:
         network = json.dumps(_NETWORK).replace("{root}", str(self.root))
         (self.root / "cni" / "10-lab.conflist").write_text(network)
         (self.root / "config.toml").write_text(_CONFIG.format(root=self.root, pause=PAUSE))
-        inside = _INSIDE.format(root=self.root)
+        self._cgroup = _cgroup_root() / f"keelson-test-{os.getpid()}-{id(self):x}"
+        self._cgroup.mkdir()
+        spaces = "--cgroup --mount --net --pid --fork --kill-child"
+        enter = f'echo $$ > {self._cgroup}/cgroup.procs && exec unshare {spaces} sh -c "$0"'
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", inside],
+                ["sh", "-c", enter, _INSIDE.format(root=self.root)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -140,6 +145,30 @@ class ContainerdLab:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self._process = None
+        if self._cgroup is not None:
+            _remove_cgroup(self._cgroup)
+
+
+def _cgroup_root() -> Path:
+    """Where this machine's cgroup2 hierarchy is mounted (proc_mounts(5))."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        fields = line.split(" ")
+        if fields[2] == "cgroup2":
+            return Path(fields[1])
+    raise RuntimeError("this machine has no cgroup2 hierarchy")
+
+
+def _remove_cgroup(folder: Path) -> None:
+    deadline = time.monotonic() + 10
+    while folder.exists():
+        children = sorted(folder.rglob("*"), key=lambda path: len(path.parts), reverse=True)
+        try:
+            for found in [*(child for child in children if child.is_dir()), folder]:
+                found.rmdir()
+        except OSError:
+            # The last of the killed processes is on its way out; the kernel tells nobody when.
+            assert time.monotonic() < deadline, f"{folder} is still in use"
+            time.sleep(0.05)
 
 
 def _image(name: str, files: dict[str, str], entrypoint: list[str], links: dict[str, str]) -> bytes:

@@ -1,8 +1,9 @@
-"""Watches on a real server: seamless from any revision, across a restart of the server, and honest where they can't be."""
+"""Watches on a real server: seamless from any revision, across a restart, and honest where they can't be."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from typing import Any
 
@@ -22,8 +23,11 @@ def config_map(namespace: str, name: str, label: str = "") -> dict[str, Any]:
 
 async def collect(client: Client, namespace: str, count: int, **how: Any) -> list[tuple[str, str]]:
     seen: list[tuple[str, str]] = []
-    async with asyncio.timeout(15):
-        async for event in watches.watch(client, "configmaps", namespace=namespace, **how):
+    async with (
+        asyncio.timeout(15),
+        contextlib.aclosing(watches.watch(client, "configmaps", namespace=namespace, **how)) as events,
+    ):
+        async for event in events:
             if event.type != "BOOKMARK":
                 seen.append((event.type, event.object["metadata"]["name"]))
             if len(seen) >= count:

@@ -1,4 +1,4 @@
-"""What every store must do, whichever it is: the suite runs against the memory and, where etcd is there, against etcd."""
+"""What every store must do, whichever it is: the suite runs against the memory and against a real etcd."""
 
 from __future__ import annotations
 

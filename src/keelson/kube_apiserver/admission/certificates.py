@@ -21,7 +21,7 @@ _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
 class Certificates:
-    """The plugins CertificateApproval, CertificateSigning and CertificateSubjectRestriction, and the requester's name."""
+    """CertificateApproval, CertificateSigning, CertificateSubjectRestriction, and who the requester is."""
 
     name = "Certificates"
 

@@ -1,6 +1,7 @@
 """RBAC's own restraint: nobody gives what he does not have ("Privilege escalation prevention and bootstrapping").
 
-Reads the requester's rules. Roles need the verb `escalate`, bindings the verb `bind`, or rights that cover what is given.
+Reads the requester's rules. Roles need the verb `escalate`, bindings the verb `bind`, or rights that cover what is
+given.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Bootstrap tokens: `ID.SECRET`, kept in Secrets of kube-system, for nodes that join ("Authenticating with Bootstrap Tokens")."""
+"""Bootstrap tokens: `ID.SECRET`, kept in Secrets of kube-system, for nodes that join.
+
+Rules: "Authenticating with Bootstrap Tokens".
+"""
 
 from __future__ import annotations
 

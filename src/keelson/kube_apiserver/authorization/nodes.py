@@ -170,9 +170,9 @@ class Nodes:
                 return "can only access node lease with the same name as the requesting node"
         if group == "storage.k8s.io" and resource == "csinodes" and info.verb != "create" and info.name != node:
             return "can only access CSINode with the same name as the requesting node"
-        if group == "" and resource == "nodes" and not sub and info.verb in ("get", "list", "watch"):
-            if info.name != node:
-                return "node can only read its own Node object"
+        reads = info.verb in ("get", "list", "watch")
+        if group == "" and resource == "nodes" and not sub and reads and info.name != node:
+            return "node can only read its own Node object"
         if group == "" and resource == "pods" and not sub:
             return self._pods_refused(node, info)
         return ""

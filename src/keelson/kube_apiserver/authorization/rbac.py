@@ -44,9 +44,9 @@ def allows(rule: Rule, info: RequestInfo) -> bool:
         return False
     resources = rule.get("resources") or ()
     wanted = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-    if "*" not in resources and wanted not in resources:
-        if not info.subresource or f"*/{info.subresource}" not in resources:
-            return False
+    whole = bool(info.subresource) and f"*/{info.subresource}" in resources
+    if "*" not in resources and wanted not in resources and not whole:
+        return False
     names = rule.get("resourceNames")
     return not names or info.name in names
 
@@ -157,7 +157,7 @@ def _described(reference: Mapping[str, Any]) -> str:
 
 
 def covers(owned: Sequence[Rule], wanted: Iterable[Rule]) -> list[Rule]:
-    """The parts of `wanted` that `owned` do not allow: one rule for each verb and thing, as upstream breaks them down."""
+    """The parts of `wanted` that `owned` do not allow: one rule for each verb and thing."""
     missing: list[Rule] = []
     for rule in wanted:
         missing += [piece for piece in _pieces(rule) if not any(_covers(each, piece) for each in owned)]

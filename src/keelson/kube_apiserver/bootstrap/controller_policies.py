@@ -218,5 +218,4 @@ def accounts() -> dict[str, str]:
 
 def roles() -> dict[str, list[Object]]:
     """Name to rules; controllers may all report events."""
-    made = {_PREFIX + name: [*rules, EVENTS] for name, rules in _ROLES.items()}
-    return made
+    return {_PREFIX + name: [*rules, EVENTS] for name, rules in _ROLES.items()}

@@ -1,8 +1,8 @@
 """What an instance of the server says of itself while it runs: its address and its identity.
 
-Each instance keeps a key with a time to live at `masterleases/ADDRESS`; the addresses that have one are the endpoints of
-the Service default/kubernetes, so that those of a dead instance go within seconds. A Lease in kube-system names the
-instance (KEP-1965).
+Each instance keeps a key with a time to live at `masterleases/ADDRESS`; the addresses that have one are the endpoints
+of the Service default/kubernetes, so that those of a dead instance go within seconds. A Lease in kube-system names
+the instance (KEP-1965).
 """
 
 from __future__ import annotations
@@ -123,10 +123,7 @@ class Instance:
     async def _publish(self, addresses: list[str]) -> None:
         family = "IPv6" if ipaddress.ip_address(self._address).version == 6 else "IPv4"
         port = {"name": "https", "port": self._port, "protocol": "TCP"}
-        if addresses:
-            subsets = [{"addresses": [{"ip": each} for each in addresses], "ports": [port]}]
-        else:
-            subsets = []
+        subsets = [{"addresses": [{"ip": each} for each in addresses], "ports": [port]}] if addresses else []
         endpoints: Object = {
             "apiVersion": "v1",
             "kind": "Endpoints",

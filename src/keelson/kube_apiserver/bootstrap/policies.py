@@ -163,7 +163,8 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
         rule(
             "*",
             "core",
-            "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/spec nodes/stats",
+            "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/spec "
+            "nodes/stats",
         ),
     ],
     "system:node-bootstrapper": [
@@ -173,7 +174,10 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
         rule("create", "authentication.k8s.io", "tokenreviews"),
         rule("create", "authorization.k8s.io", "subjectaccessreviews"),
     ],
-    "system:kube-aggregator": [rule(READ, "core", "endpoints services"), rule(READ, "discovery.k8s.io", "endpointslices")],
+    "system:kube-aggregator": [
+        rule(READ, "core", "endpoints services"),
+        rule(READ, "discovery.k8s.io", "endpointslices"),
+    ],
     "system:kube-controller-manager": _CONTROLLER_MANAGER,
     "system:kube-dns": [rule("list watch", "core", "endpoints services")],
     "system:persistent-volume-provisioner": [

@@ -27,7 +27,10 @@ _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 _RBAC = "rbac.authorization.k8s.io"
 
 _PRIORITY_CLASSES = {
-    "system-node-critical": (2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+    "system-node-critical": (
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
     "system-cluster-critical": (
         2_000_000_000,
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
@@ -104,7 +107,7 @@ class Reconciler:
         await self._objects.update(context, served, "", "kubernetes", ready, subresource="status")
 
     async def authentication(self, data: dict[str, str]) -> None:
-        """What extension servers need to trust this one's front proxy (ConfigMap extension-apiserver-authentication)."""
+        """The ConfigMap from which extension servers learn to trust this one's front proxy."""
         served = self._catalogue.named("configmaps")
         namespace, name = "kube-system", "extension-apiserver-authentication"
         metadata = {"name": name, "namespace": namespace}

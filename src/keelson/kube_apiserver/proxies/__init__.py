@@ -1,1 +1,1 @@
-"""What the API server passes on: logs, exec, attach and port-forward to kubelets, proxied requests to whom they name."""
+"""What the API server passes on: logs and commands to kubelets, proxied requests to whomever they name."""

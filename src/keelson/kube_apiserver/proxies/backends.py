@@ -224,9 +224,7 @@ class Backend(asyncio.Protocol):
             sending = self._loop.create_task(self._send_chunks(body))
         try:
             async with asyncio.timeout(seconds):
-                if sending is not None:
-                    # An answer may come before the body's end, and then the rest of the body is for nobody.
-                    await asyncio.wait([sending, self._head], return_when=asyncio.FIRST_COMPLETED)
+                # An answer may come before the body's end, and then the rest of the body is for nobody.
                 return await self._head
         except TimeoutError as error:
             raise BackendError("the server did not answer in time") from error

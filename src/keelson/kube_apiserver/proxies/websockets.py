@@ -1,4 +1,4 @@
-"""WebSocket frames as a server reads and writes them, and the opening handshake (RFC 6455). Pure: bytes in, bytes out."""
+"""WebSocket frames as a server reads and writes them, and the handshake (RFC 6455). Pure: bytes in, bytes out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a write of a Service takes and gives back: families, cluster addresses, node ports.
 
-Runs inside the road of every write (`registry.objects.Hooks`): `prepare` fills in and takes, `abandon` gives back what a
-write that failed had taken, `stored` and `deleted` give back what the Service no longer has.
+Runs inside the road of every write (`registry.objects.Hooks`): `prepare` fills in and takes, `abandon` gives back what
+a write that failed had taken, `stored` and `deleted` give back what the Service no longer has.
 """
 
 from __future__ import annotations
@@ -116,11 +116,11 @@ class Allocation:
 
     def _keep(self, spec: Object, before: Object) -> None:
         """An update that does not mention what was given keeps it (upstream's patchAllocatedValues)."""
-        if spec.get("type") != "ExternalName" and before.get("type") != "ExternalName":
-            if not spec.get("clusterIP") and not spec.get("clusterIPs"):
-                for field in ("clusterIP", "clusterIPs"):
-                    if before.get(field):
-                        spec[field] = before[field]
+        external = "ExternalName" in (spec.get("type"), before.get("type"))
+        if not external and not spec.get("clusterIP") and not spec.get("clusterIPs"):
+            for field in ("clusterIP", "clusterIPs"):
+                if before.get(field):
+                    spec[field] = before[field]
         if spec.get("type") in _WITH_PORTS and before.get("type") in _WITH_PORTS:
             given = {
                 (port.get("protocol"), port.get("port")): port.get("nodePort")

@@ -1,7 +1,7 @@
 """Node ports: one bitmap for the cluster, changed by compare-and-swap.
 
-The bitmap is upstream's: a RangeAllocation at `ranges/servicenodeports`, whose data is a big-endian integer with one bit
-a port, so that both servers may allocate on one store.
+The bitmap is upstream's: a RangeAllocation at `ranges/servicenodeports`, whose data is a big-endian integer with one
+bit a port, so that both servers may allocate on one store.
 """
 
 from __future__ import annotations

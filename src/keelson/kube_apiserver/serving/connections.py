@@ -55,17 +55,21 @@ def head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
 
 
 class Stream:
-    """An answer in chunks. `send` never waits; `pending` tells how much the client has yet to take."""
+    """An answer in pieces. `send` never waits; `pending` tells how much the client has yet to take.
 
-    def __init__(self, connection: Connection) -> None:
+    Each piece is a chunk, unless the answer's headers state its length (or that there is no body) themselves.
+    """
+
+    def __init__(self, connection: Connection, *, chunked: bool = True) -> None:
         self._connection = connection
+        self._chunked = chunked
         self.closed = False
 
     def send(self, data: bytes) -> None:
         """Write one chunk; nothing where the connection is gone."""
         transport = self._connection.transport
         if not self.closed and transport is not None and data:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     @property
     def pending(self) -> int:
@@ -80,7 +84,7 @@ class Stream:
     def finish(self) -> None:
         """End the answer in order."""
         transport = self._connection.transport
-        if not self.closed and transport is not None:
+        if not self.closed and transport is not None and self._chunked:
             transport.write(b"0\r\n\r\n")
         self.closed = True
 
@@ -118,10 +122,13 @@ class Connection(asyncio.Protocol):
         self._certificate_known = False
         self.remote = ""
         self.idle_since = self._loop.time()
+        # Set when the transport is closed or belongs to somebody else.
+        self.gone = asyncio.Event()
         self._closing = False
         self._streaming = False
         self._taken = False
         self._lingering = False
+        self._upgrading = False
         self._after_upgrade = b""
         self._reset_message()
 
@@ -147,6 +154,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
+        self.gone.set()
         self.transport = None
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(ConnectionResetError("the client is gone"))
@@ -161,11 +169,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
+        if self._upgrading:
+            # It was on its way when reading paused; TLS hands over whole records.
+            self._after_upgrade += data
+            return
         if self._in_headers:
             self._header_size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            self._upgrading = True
             self._after_upgrade += data[upgrade.args[0] :]
         except (httptools.HttpParserError, UnicodeDecodeError) as error:
             self._refuse(self._malformed(str(error)))
@@ -207,7 +220,8 @@ class Connection(asyncio.Protocol):
         elif self._headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._parser.should_upgrade() and self.transport is not None:
-            # What follows belongs to whoever takes the connection over.
+            # What follows belongs to whoever takes the connection over; where nobody does, it can't be read as HTTP.
+            self._closing = True
             self.transport.pause_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -332,19 +346,22 @@ class Connection(asyncio.Protocol):
         if self._writable is not None:
             await self._writable
 
-    def stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Stream:
-        """Begin a chunked answer."""
+    def stream(self, status: int, headers: Sequence[tuple[str, str]], *, chunked: bool = True) -> Stream:
+        """Begin an answer whose body comes in pieces; without `chunked` the headers must tell where it ends."""
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
         self._streaming = True
-        self.transport.write(head(status, headers) + b"Transfer-Encoding: chunked\r\n\r\n")
-        return Stream(self)
+        framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        closing = b"Connection: close\r\n" if self._closing else b""
+        self.transport.write(b"%b%b%b\r\n" % (head(status, headers), framing, closing))
+        return Stream(self, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Hand the transport to another protocol; reading is paused where the request asked for an upgrade."""
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
         self._taken = True
+        self.gone.set()
         transport = self.transport
         self._connections.discard(self)
         transport.set_protocol(protocol(transport))

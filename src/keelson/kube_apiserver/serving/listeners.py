@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from collections.abc import Callable
 from .connections import Connection, Handler
 from .messages import Response
 
+log = logging.getLogger(__name__)
+
 _IDLE_SECONDS = 120.0
 _HANDSHAKE_SECONDS = 10.0
 _SWEEP_SECONDS = 5.0
-# A connection that has not sent a whole request in this time is ended (Go's ReadHeaderTimeout of upstream is 32 s).
 
 
 class Listener:
@@ -87,9 +89,11 @@ class Listener:
         self._server.close()
         for connection in list(self.connections):
             connection.close_when_idle()
-        deadline = asyncio.get_running_loop().time() + self._drain_seconds
-        while self.connections and asyncio.get_running_loop().time() < deadline:
-            # Connections end by themselves; there is no one event that tells of the last.
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                for connection in list(self.connections):
+                    await connection.gone.wait()
+        except TimeoutError:
+            log.warning("%d connections are cut that did not end in time", len(self.connections))
         for connection in list(self.connections):
             connection.abort()

@@ -53,11 +53,11 @@ class Request:
         """The client's certificate; the handshake has verified it against one of the server's client CAs."""
         return self.connection.certificate if self.connection is not None else None
 
-    def stream(self, status: int, headers: Sequence[tuple[str, str]]) -> Stream:
-        """Begin an answer whose end is not known yet."""
+    def stream(self, status: int, headers: Sequence[tuple[str, str]], *, chunked: bool = True) -> Stream:
+        """Begin an answer that comes in pieces; without `chunked` the headers must tell where its body ends."""
         if self.connection is None:
             raise RuntimeError("this request has no connection to stream to")
-        return self.connection.stream(status, headers)
+        return self.connection.stream(status, headers, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Give the connection to another protocol for good; what was read beyond the request is returned."""

@@ -17,7 +17,7 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """`resource` is "" where the request is for a path (`is_resource` is False); `verb` is then the method in lower case.
+    """`resource` is "" where the request is for a path (`is_resource` False); `verb` is then the method in lower case.
 
     `rest` is what follows the subresource, as in `/proxy/some/path`. `field_selector` is the parameter of a list, watch
     or deletecollection, which some authorisers look at.

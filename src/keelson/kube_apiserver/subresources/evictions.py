@@ -1,7 +1,7 @@
 """Eviction: a deletion that a PodDisruptionBudget may refuse (policy/v1 Eviction, "API-initiated Eviction").
 
-Reads the pod and the budgets that select it; lowers a budget's disruptionsAllowed by compare-and-swap before it deletes,
-so that no two evictions spend the same disruption.
+Reads the pod and the budgets that select it; lowers a budget's disruptionsAllowed by compare-and-swap before it
+deletes, so that no two evictions spend the same disruption.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Scale: the replica count of whatever has one, in one shape (autoscaling/v1 Scale).
 
-Reads spec.replicas, status.replicas and the selector; writes spec.replicas. Custom resources say by paths where theirs are.
+Reads spec.replicas, status.replicas and the selector; writes spec.replicas. Custom resources say by
+paths where theirs are.
 """
 
 from __future__ import annotations

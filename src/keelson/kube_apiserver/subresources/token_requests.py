@@ -1,4 +1,4 @@
-"""TokenRequest: a token for a service account, bound to a pod, a secret or a node, for an audience and a time (KEP-1205).
+"""TokenRequest: a token for a service account, bound to an object, for an audience and a time (KEP-1205).
 
 Reads the account and what the token is bound to; stores nothing.
 """

@@ -1,0 +1,179 @@
+"""nodes/proxy, pods/proxy and services/proxy: any request, passed on to a kubelet, a pod or a service's endpoint.
+
+Reads the object that the path names, for services its EndpointSlices and their Pods. Paths are
+`…/proxy/PATH` after `[scheme:]name[:port]` ("Access Services Running on Clusters").
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Sequence
+
+from keelson.api import errors, meta
+from keelson.api.meta import Object
+from keelson.kube_apiserver.admission.chains import CONNECT, Attributes
+from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
+from keelson.kube_apiserver.registry.contexts import Context
+from keelson.kube_apiserver.registry.objects import Objects
+from keelson.kube_apiserver.serving.messages import Request, Response
+
+from . import addresses, headers
+from .backends import AddressError, Answer, Backend, BackendError, Target
+from .kubelets import Kubelets, unverified
+from .wires import join, taken
+
+_CONNECT_SECONDS = 30.0
+_KINDS = {"nodes": "NodeProxyOptions", "pods": "PodProxyOptions", "services": "ServiceProxyOptions"}
+_BODILESS = (204, 304)
+
+
+class Proxies:
+    """`…/NAME/proxy[/PATH]`. `withheld` are beginnings of headers in which front proxies state identities."""
+
+    def __init__(
+        self, catalogue: Catalogue, objects: Objects, node_kubelets: Kubelets, withheld: Sequence[str] = ()
+    ) -> None:
+        self._catalogue = catalogue
+        self._objects = objects
+        self._kubelets = node_kubelets
+        self._withheld = withheld
+        self._tls: ssl.SSLContext | None = None
+
+    async def handle(self, context: Context, request: Request, served: Served) -> Response | None:
+        """Pass the request on. Raises StatusError 400, 404 and 503."""
+        info = context.info
+        prefix, path = split(request.target, namespaced=served.resource.namespaced)
+        await self._admit(context, served, path)
+        match served.resource.plural:
+            case "nodes":
+                target = await self._node(info.name)
+            case "pods":
+                target = await self._pod(context)
+            case _:
+                target = await self._service(context)
+        if not path and not headers.is_upgrade(request.headers):
+            # Relative links of what is answered only work below a slash.
+            query = f"?{request.query_string}" if request.query_string else ""
+            return Response(301, b"", "text/plain", [("Location", f"{prefix}/{query}")])
+        try:
+            backend = await Backend.connect(target, _CONNECT_SECONDS)
+        except AddressError as error:
+            raise errors.bad_request(str(error)) from error
+        except BackendError as error:
+            raise errors.unavailable(f"error trying to reach service: {error}") from error
+        try:
+            return await self._passed(backend, target, request, prefix, path or "/")
+        finally:
+            backend.close()
+
+    async def _admit(self, context: Context, served: Served, path: str) -> None:
+        info = context.info
+        options = {"kind": _KINDS[served.resource.plural], "apiVersion": "v1", "path": path}
+        attributes = Attributes(
+            context, CONNECT, served.resource, info.namespace, info.name, subresource="proxy", object=options
+        )
+        await self._objects.admission.mutate(attributes)
+        await self._objects.admission.validate(attributes)
+
+    # --- where to
+
+    def _unverified(self) -> ssl.SSLContext:
+        """TLS to pods and services, for whose certificates nobody vouches."""
+        if self._tls is None:
+            self._tls = unverified()
+        return self._tls
+
+    def _target(self, host: str, port: int, scheme: str) -> Target:
+        return Target(host, port, self._unverified() if scheme == "https" else None, addresses.is_proxyable)
+
+    async def _node(self, text: str) -> Target:
+        stated = addresses.named(text, "node")
+        node = await self._kubelets.node(stated.name)
+        kubelet = self._kubelets.target(node)
+        if not stated.port or stated.port == str(kubelet.port):
+            return Target(kubelet.host, kubelet.port, kubelet.tls, addresses.is_proxyable)
+        # Another port of the node is another server: it gets neither the API server's certificate nor its trust.
+        return self._target(kubelet.host, addresses.port_number(stated.port), stated.scheme)
+
+    async def _pod(self, context: Context) -> Target:
+        stated = addresses.named(context.info.name, "pod")
+        served = self._catalogue.named("pods")
+        pod = self._objects.object(served, await self._objects.get(served, context.info.namespace, stated.name))
+        found = addresses.pod_addresses(pod)
+        if not found:
+            raise errors.bad_request(f"pod {stated.name} has no address yet")
+        return self._target(found[0], addresses.pod_port(pod, stated.port, stated.scheme), stated.scheme)
+
+    async def _service(self, context: Context) -> Target:
+        namespace = context.info.namespace
+        stated = addresses.named(context.info.name, "service")
+        services, pods = self._catalogue.named("services"), self._catalogue.named("pods")
+        service = self._objects.object(services, await self._objects.get(services, namespace, stated.name))
+        port_name = addresses.service_port_name(service, stated.port)
+        found = addresses.endpoints(await self._slices(namespace, stated.name), port_name)
+        random.shuffle(found)
+        for endpoint in found:
+            item = (await self._objects.cached(pods)).items.get(pods.key(namespace, endpoint.pod))
+            # An EndpointSlice is anybody's word: only an address that its pod really has is gone to.
+            if item is not None and endpoint.address in addresses.pod_addresses(self._objects.object(pods, item)):
+                return self._target(endpoint.address, endpoint.port, stated.scheme)
+        raise errors.unavailable(f'no endpoints available for service "{context.info.name}"')
+
+    async def _slices(self, namespace: str, service: str) -> list[Object]:
+        served = self._catalogue.named("endpointslices.discovery.k8s.io")
+        prefix = served.key(namespace, "")
+        cached = (await self._objects.cached(served)).items
+        found = [self._objects.object(served, item) for key, item in cached.items() if key.startswith(prefix)]
+        return [each for each in found if meta.labels(each).get("kubernetes.io/service-name") == service]
+
+    # --- passing on
+
+    async def _passed(
+        self, backend: Backend, target: Target, request: Request, prefix: str, path: str
+    ) -> Response | None:
+        query = f"?{request.query_string}" if request.query_string else ""
+        sent = headers.of_request(request.headers, target.authority, remote=request.remote, withheld=self._withheld)
+        if request.headers.get("host"):
+            sent += [("X-Forwarded-Host", request.headers["host"]), ("X-Forwarded-Proto", "https")]
+        sent.append(("X-Forwarded-Uri", prefix + path))
+        try:
+            answer = await backend.send(request.method, path + query, sent, request.body)
+        except BackendError as error:
+            raise errors.unavailable(f"error trying to reach service: {error}") from error
+        if answer.status == 101:
+            if not headers.is_upgrade(request.headers):
+                raise errors.unavailable("the proxied server switches protocols though nobody asked for it")
+            with taken(request, backend) as (client, far):
+                await client.write(headers.switching(answer.headers))
+                await join(client, far)
+            return None
+        await _answered(backend, target, request, answer, prefix)
+        return None
+
+
+def split(target: str, *, namespaced: bool) -> tuple[str, str]:
+    """The request's path up to `/proxy`, and the rest as it came: "" or beginning with a slash, without the query."""
+    parts = ("/" + target.partition("?")[0].lstrip("/")).split("/")
+    # ["", "api", "v1", "nodes", NAME, "proxy", …] and ["", "api", "v1", "namespaces", NAMESPACE, "pods", NAME, …].
+    depth = 8 if namespaced else 6
+    rest = parts[depth:]
+    return "/".join(parts[:depth]), "/" + "/".join(rest) if rest else ""
+
+
+async def _answered(backend: Backend, target: Target, request: Request, answer: Answer, prefix: str) -> None:
+    """Stream the answer to the client as it comes."""
+    passed = [
+        (name, headers.relocated(value, target.authority, prefix) if name.lower() == "location" else value)
+        for name, value in headers.of_answer(answer.headers)
+    ]
+    bodiless = request.method == "HEAD" or answer.status in _BODILESS
+    stream = request.stream(answer.status, passed, chunked=not bodiless and not answer.header("content-length"))
+    try:
+        async for chunk in backend.chunks():
+            stream.send(chunk)
+            await stream.drain()
+    except BackendError:
+        stream.abort()
+    else:
+        stream.finish()

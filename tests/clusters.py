@@ -160,7 +160,7 @@ class Namespace:
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply manifests given as data."""
-        self.kubectl("apply", "--filename=-", stdin="\n---\n".join(map(json.dumps, manifests)))
+        self.kubectl("apply", "--filename=-", stdin="\n".join(map(json.dumps, manifests)))
 
     def wait(self, condition: str, *objects: str, seconds: int = 120) -> None:
         """Wait by `kubectl wait`; once the time is over, the complaint tells of the namespace's pods and events."""

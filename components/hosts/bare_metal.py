@@ -27,6 +27,7 @@ DIRECTORIES: Final = (
     "/opt/containerd",
     "/opt/keelson",
     "/usr/local/libexec/keelson",
+    "/var/lib/cni",
     "/var/lib/containerd",
     "/var/lib/etcd",
     "/var/lib/keelson",

@@ -48,6 +48,7 @@ _OPTIONS = (
 _NOT_TAKEN = ("no leader", "failed to connect", "connection refused", "not capable", "too many requests")
 # A lease is shared by keys of one time to live that are written within this share of it.
 _LEASE_WINDOW = 0.05
+_AGAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ class EtcdStore:
         while True:
             member = self._member()
             tried += 1
-            left = deadline - time.monotonic()
+            left = max(deadline - time.monotonic(), 0.001)
             try:
                 return await getattr(member, method)(request, timeout=min(attempt, left), metadata=_METADATA)
             except grpc.aio.AioRpcError as error:
@@ -239,8 +240,11 @@ class EtcdStore:
                 if not isinstance(found, UnavailableError) or error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise found from error
                 self._rotate(member)
-                if tried >= 2 * len(self._members) or time.monotonic() >= deadline or (found.ambiguous and not reads):
+                if time.monotonic() >= deadline or (found.ambiguous and not reads):
                     raise found from error
+            if tried % len(self._members) == 0:
+                # Every member was asked: one of them may come back, or be elected, before the deadline.
+                await asyncio.sleep(min(_AGAIN_SECONDS, max(0.0, deadline - time.monotonic())))
 
     async def get(self, key: str) -> Found:
         answer = await self._call("range", pb.RangeRequest(key=key.encode()), reads=True)

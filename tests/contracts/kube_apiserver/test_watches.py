@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +26,9 @@ async def collect(client: Client, namespace: str, count: int, **how: Any) -> lis
     seen: list[tuple[str, str]] = []
     async with (
         asyncio.timeout(15),
-        contextlib.aclosing(watches.watch(client, "configmaps", namespace=namespace, **how)) as events,
+        contextlib.aclosing(
+            cast("AsyncGenerator[watches.WatchEvent]", watches.watch(client, "configmaps", namespace=namespace, **how))
+        ) as events,
     ):
         async for event in events:
             if event.type != "BOOKMARK":

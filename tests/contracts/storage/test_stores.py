@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -149,3 +150,37 @@ async def test_compaction_ends_history(store: Store) -> None:
 async def test_keys_with_a_time_to_live_go_away_by_themselves(store: Store) -> None:
     revision = await store.create("/registry/x/a", b"1", ttl=1)
     assert (await _until(store, revision, 1)) == [("/registry/x/a", b"", True)]
+
+
+@pytest.mark.lab
+async def test_without_etcd_calls_fail_in_bounded_time_and_work_again(tmp_path: Path) -> None:
+    with Member(tmp_path) as member:
+        store = etcd.EtcdStore(etcd.Settings([member.endpoint], timeout=1))
+        revision = await store.create("/registry/a", b"1")
+        member.stop(signal.SIGKILL)
+        async with asyncio.timeout(3):
+            with pytest.raises(errors.UnavailableError):
+                await store.get("/registry/a")
+            with pytest.raises(errors.UnavailableError):
+                await store.update("/registry/a", b"2", expected=revision)
+        member.start()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    found = await store.get("/registry/a")
+                    break
+                except errors.UnavailableError:
+                    continue
+        assert found.entry is not None
+        assert found.entry.value == b"1"
+        await store.close()
+
+
+@pytest.mark.lab
+async def test_a_dead_member_costs_nothing_but_a_turn_to_the_next(tmp_path: Path) -> None:
+    with Member(tmp_path) as member:
+        store = etcd.EtcdStore(etcd.Settings(["http://127.0.0.1:1", member.endpoint], timeout=5))
+        async with asyncio.timeout(3):
+            revision = await store.create("/registry/a", b"1")
+            assert await store.revision() == revision
+        await store.close()

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from keelson.api import meta
+from keelson.api import meta, node_selectors, taints
 from keelson.api.meta import Object
 
-from . import hashes, nodes, pods
+from . import hashes, pods
 
 REVISION_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
 
 # What every daemon pod tolerates (DaemonSet documentation, "Taints and tolerations").
 _TOLERATIONS: tuple[dict[str, str], ...] = (
-    {"key": nodes.NOT_READY, "operator": "Exists", "effect": "NoExecute"},
-    {"key": nodes.UNREACHABLE, "operator": "Exists", "effect": "NoExecute"},
+    {"key": taints.NOT_READY, "operator": "Exists", "effect": "NoExecute"},
+    {"key": taints.UNREACHABLE, "operator": "Exists", "effect": "NoExecute"},
     {"key": "node.kubernetes.io/disk-pressure", "operator": "Exists", "effect": "NoSchedule"},
     {"key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"},
     {"key": "node.kubernetes.io/pid-pressure", "operator": "Exists", "effect": "NoSchedule"},
-    {"key": nodes.UNSCHEDULABLE, "operator": "Exists", "effect": "NoSchedule"},
+    {"key": taints.UNSCHEDULABLE, "operator": "Exists", "effect": "NoSchedule"},
 )
 _HOST_NETWORK_TOLERATION = {
     "key": "node.kubernetes.io/network-unavailable",
@@ -74,12 +74,12 @@ def _with_tolerations(spec: Object) -> list[dict[str, Any]]:
 def runs_on(daemon_set: Object, node: Object) -> tuple[bool, bool]:
     """(a pod should be started there, a running one may stay)."""
     spec = daemon_set["spec"]["template"].get("spec") or {}
-    if not nodes.selects(spec, node):
+    if not node_selectors.selects(spec, node):
         return False, False
     tolerations = _with_tolerations(spec)
-    if nodes.untolerated(nodes.taints(node), tolerations, ("NoExecute",)) is not None:
+    if taints.untolerated(taints.of(node), tolerations, frozenset(("NoExecute",))) is not None:
         return False, False
-    if nodes.untolerated(nodes.taints(node), tolerations, ("NoSchedule",)) is not None:
+    if taints.untolerated(taints.of(node), tolerations, frozenset(("NoSchedule",))) is not None:
         return False, True
     return True, True
 

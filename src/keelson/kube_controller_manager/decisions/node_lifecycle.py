@@ -10,21 +10,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keelson.api import meta
+from keelson.api import taints as rules
 from keelson.api.meta import Object
-
-from . import nodes
 
 _WATCHED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 # (condition, its status) to the key of the NoSchedule taint that it brings.
 _CONDITION_TAINTS = {
-    ("Ready", "False"): nodes.NOT_READY,
-    ("Ready", "Unknown"): nodes.UNREACHABLE,
+    ("Ready", "False"): rules.NOT_READY,
+    ("Ready", "Unknown"): rules.UNREACHABLE,
     ("MemoryPressure", "True"): "node.kubernetes.io/memory-pressure",
     ("DiskPressure", "True"): "node.kubernetes.io/disk-pressure",
     ("PIDPressure", "True"): "node.kubernetes.io/pid-pressure",
     ("NetworkUnavailable", "True"): "node.kubernetes.io/network-unavailable",
 }
-_OWN_NO_SCHEDULE = {*_CONDITION_TAINTS.values(), nodes.UNSCHEDULABLE}
+_OWN_NO_SCHEDULE = {*_CONDITION_TAINTS.values(), rules.UNSCHEDULABLE}
 
 
 def heartbeat(node: Object, lease: Object | None) -> tuple[str, str]:
@@ -59,7 +58,7 @@ def taints(node: Object, now: datetime, *, evict: bool) -> list[dict[str, Any]] 
 
     `evict` False leaves out NoExecute, as when all nodes are silent and the fault is more likely ours.
     """
-    current = nodes.taints(node)
+    current = rules.of(node)
     wanted: list[tuple[str, str]] = []
     for found in meta.conditions(node):
         key = _CONDITION_TAINTS.get((found["type"], found["status"]))
@@ -68,9 +67,9 @@ def taints(node: Object, now: datetime, *, evict: bool) -> list[dict[str, Any]] 
             if found["type"] == "Ready" and evict:
                 wanted.append((key, "NoExecute"))
     if meta.condition(node, "Ready") is None:
-        wanted.append((nodes.NOT_READY, "NoSchedule"))
+        wanted.append((rules.NOT_READY, "NoSchedule"))
     if (node.get("spec") or {}).get("unschedulable"):
-        wanted.append((nodes.UNSCHEDULABLE, "NoSchedule"))
+        wanted.append((rules.UNSCHEDULABLE, "NoSchedule"))
     kept = [taint for taint in current if not _is_ours(taint) or (taint["key"], taint["effect"]) in wanted]
     present = {(taint["key"], taint["effect"]) for taint in kept}
     added = [
@@ -84,7 +83,7 @@ def taints(node: Object, now: datetime, *, evict: bool) -> list[dict[str, Any]] 
 
 def _is_ours(taint: Mapping[str, Any]) -> bool:
     if taint["effect"] == "NoExecute":
-        return taint["key"] in {nodes.NOT_READY, nodes.UNREACHABLE}
+        return taint["key"] in {rules.NOT_READY, rules.UNREACHABLE}
     return taint["effect"] == "NoSchedule" and taint["key"] in _OWN_NO_SCHEDULE
 
 
@@ -92,10 +91,10 @@ def eviction_time(pod: Object, node: Object, now: datetime) -> datetime | None:
     """When the pod must leave the node because of NoExecute taints; None where it may stay."""
     tolerations: Sequence[Mapping[str, Any]] = (pod.get("spec") or {}).get("tolerations") or []
     moment: datetime | None = None
-    for taint in nodes.taints(node):
+    for taint in rules.of(node):
         if taint.get("effect") != "NoExecute":
             continue
-        matching = [found for found in tolerations if nodes.tolerates(found, taint)]
+        matching = [found for found in tolerations if rules.tolerates(found, taint)]
         if not matching:
             return now
         bounded = [int(found["tolerationSeconds"]) for found in matching if found.get("tolerationSeconds") is not None]

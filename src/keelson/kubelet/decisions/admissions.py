@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from keelson.api import field_selectors, meta, quantities, selectors
+from keelson.api import meta, node_selectors, quantities
 from keelson.api.meta import Object
 
 from .container_configs import is_sidecar
@@ -30,7 +30,7 @@ def refusal(
     wanted_os = (spec.get("os") or {}).get("name", "linux")
     if wanted_os != "linux":
         return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
-    if not _matches(spec, node):
+    if not node_selectors.selects(spec, node):
         return "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
     critical = (spec.get("priority") or 0) >= _CRITICAL_PRIORITY
     if pressures and not critical:
@@ -41,30 +41,6 @@ def refusal(
     if (taken := _taken_port(spec, active)) is not None:
         return "NodePorts", f"Predicate NodePorts failed: node(s) didn't have free ports: {taken}"
     return _too_much(pod, node, active)
-
-
-def _matches(spec: Mapping[str, Any], node: Object) -> bool:
-    labels = meta.labels(node)
-    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term(term, node) for term in required.get("nodeSelectorTerms") or [])
-
-
-def _term(term: Mapping[str, Any], node: Object) -> bool:
-    expressions, names = term.get("matchExpressions") or [], term.get("matchFields") or []
-    if not expressions and not names:
-        return False
-    if not selectors.from_node_selector_terms(expressions).matches(meta.labels(node)):
-        return False
-    for expression in names:
-        value = field_selectors.value_at(node, expression["key"])
-        if (value in (expression.get("values") or [])) != (expression["operator"] == "In"):
-            return False
-    return True
 
 
 def _ports(spec: Mapping[str, Any]) -> set[tuple[str, int, str]]:

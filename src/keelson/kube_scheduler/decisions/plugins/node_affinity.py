@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keelson.api import selectors
 from keelson.kube_scheduler.decisions.frameworks import normalized
 from keelson.kube_scheduler.decisions.pods import PodInfo
 from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
@@ -79,21 +80,4 @@ def _has_label(snapshot: Snapshot, key: str, value: str, row: int) -> bool:
 
 
 def _row_matches(snapshot: Snapshot, requirement: Mapping[str, Any], row: int) -> bool:
-    return _matches(requirement, snapshot.labels[row])
-
-
-def _matches(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement["key"])
-    values = requirement.get("values") or []
-    operator = requirement["operator"]
-    if operator == "In":
-        return value in values
-    if operator == "NotIn":
-        return value not in values
-    if operator == "Exists":
-        return value is not None
-    if operator == "DoesNotExist":
-        return value is None
-    if value is None or not value.removeprefix("-").isdecimal() or not values:
-        return False
-    return int(value) > int(values[0]) if operator == "Gt" else int(value) < int(values[0])
+    return selectors.from_node_selector_terms([requirement]).matches(snapshot.labels[row])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from keelson.api.taints import tolerates
 from keelson.kube_scheduler.decisions.pods import PodInfo
 from keelson.kube_scheduler.decisions.snapshots import Mask, Snapshot
-from keelson.kube_scheduler.decisions.taints import tolerates
 
 NAME = "NodeUnschedulable"
 _TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}

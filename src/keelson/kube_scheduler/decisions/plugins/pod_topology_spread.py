@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keelson.api.taints import signature, untolerated
 from keelson.kube_scheduler.decisions.pods import PodInfo, SpreadConstraint
 from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
-from keelson.kube_scheduler.decisions.taints import signature, untolerated
 from keelson.kube_scheduler.decisions.topologies import Domains
 
 from . import node_affinity

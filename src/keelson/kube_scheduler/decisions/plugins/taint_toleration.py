@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from keelson.api.taints import signature, tolerates, untolerated
 from keelson.kube_scheduler.decisions.frameworks import normalized
 from keelson.kube_scheduler.decisions.pods import PodInfo
 from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
-from keelson.kube_scheduler.decisions.taints import signature, tolerates, untolerated
 
 NAME = "TaintToleration"
 _HARD = frozenset(("NoSchedule", "NoExecute"))

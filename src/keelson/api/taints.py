@@ -1,9 +1,21 @@
-"""Taints and tolerations (Kubernetes documentation, "Taints and Tolerations")."""
+"""Taints and tolerations, as the scheduler, the controllers and the kubelet all read them.
+
+Rules: Kubernetes documentation, "Taints and Tolerations".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+
+
+def of(node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The node's spec.taints, [] where absent."""
+    return (node.get("spec") or {}).get("taints") or []
 
 
 def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:

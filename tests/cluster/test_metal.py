@@ -12,14 +12,15 @@ from components.hosts import machine_containers, networks, ssh_keys
 from components.hosts.labs import Lab
 from components.hosts.models import Host
 from images.machine import recipes, trees
-from tests.cluster.conftest import make
+from tests.clusters import Stack
 
 pytestmark = pytest.mark.lab
 
 NAME = "own-1"
 OWNERS = "198.51.100.9 the-owners-own"
+# Of files of accounts, such as /etc/passwd-, useradd(8) keeps the last but one.
 LOOK = """
-find /etc /opt /usr /root /srv /var/lib -xdev \\( -name '*-' -path '/etc/*' \\) -prune -o -type f -printf '%p %m %u %s\\n'
+find /etc /opt /usr /root /srv /var/lib -xdev -type f ! -path '/etc/*-' -printf '%p %m %u %s\\n'
 systemctl list-unit-files --no-legend
 systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' | grep -v '^systemd-'
 nft list ruleset
@@ -47,13 +48,17 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def settings(clone: Path) -> Iterator[Path]:
-    """The stack's settings in the clone; the stack is destroyed afterwards, whatever it is by then."""
-    file = clone / "stacks" / "Pulumi.metal.yaml"
-    as_cloned = file.read_text()
-    yield file
-    make(clone, "destroy", "ENV=metal")
-    file.write_text(as_cloned)
+def stack(clone: Path) -> Iterator[Stack]:
+    """The stack `metal` of the clone; it is destroyed afterwards, whatever it is by then."""
+    stack = Stack(clone, "metal")
+    as_cloned = settings(stack).read_text()
+    yield stack
+    stack.make("destroy")
+    settings(stack).write_text(as_cloned)
+
+
+def settings(stack: Stack) -> Path:
+    return stack.clone / "stacks" / f"Pulumi.{stack.name}.yaml"
 
 
 def ssh(host: Host, command: str) -> str:
@@ -67,7 +72,7 @@ def ssh(host: Host, command: str) -> str:
     return done.stdout
 
 
-def declare(settings: Path, host: Host) -> None:
+def declare(stack: Stack, host: Host) -> None:
     described = {
         "role": "controlPlane",
         "name": host.name,
@@ -75,26 +80,28 @@ def declare(settings: Path, host: Host) -> None:
         "hostKey": host.host_key,
         "privateKeyFile": host.private_key_path,
     }
-    settings.write_text(yaml.safe_dump({"config": {"keelson:hostKind": "bareMetal", "keelson:machines": [described]}}))
+    settings(stack).write_text(
+        yaml.safe_dump({"config": {"keelson:hostKind": "bareMetal", "keelson:machines": [described]}})
+    )
 
 
-def test_adopted_converged_verified_and_let_go_unharmed(clone: Path, settings: Path, machine: Host) -> None:
+def test_adopted_converged_verified_and_let_go_unharmed(stack: Stack, machine: Host) -> None:
     before = ssh(machine, LOOK)
 
     _, public = ssh_keys.pair("another")
-    declare(settings, replace(machine, host_key=" ".join(public.split()[:2])))
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        make(clone, "up", "ENV=metal")
-    assert f"{NAME} ({machine.address}:22): presents another SSH host key" in caught.value.stdout
+    declare(stack, replace(machine, host_key=" ".join(public.split()[:2])))
+    ended = stack.try_make("up")
+    assert ended.status != 0
+    assert f"{NAME} ({machine.address}:22): presents another SSH host key" in ended.told
     assert ssh(machine, LOOK) == before
 
-    declare(settings, machine)
-    make(clone, "up", "ENV=metal")
-    assert make(clone, "hosts", "ENV=metal").split()[:2] == [NAME, machine.address]
+    declare(stack, machine)
+    stack.make("up")
+    assert stack.make("hosts").split()[:2] == [NAME, machine.address]
     assert OWNERS not in ssh(machine, "cat /etc/hosts")
-    assert make(clone, "ssh", "ENV=metal", f"HOST={NAME}", "CMD=systemctl is-active kubelet") == "active\n"
+    assert stack.make("ssh", f"HOST={NAME}", "CMD=systemctl is-active kubelet") == "active\n"
 
-    make(clone, "destroy", "ENV=metal")
+    stack.make("destroy")
     assert ssh(machine, LOOK) == before
     assert OWNERS in ssh(machine, "cat /etc/hosts")
     assert ssh(machine, "cat /srv/precious") == "precious\n"

@@ -252,7 +252,7 @@ def _message(data: bytes, message: str, depth: int) -> Object:
             result.update(_value(value, type_, depth))
         else:
             found = _value(value, type_, depth)
-            if zero or (found not in _EMPTY and found != {}):
+            if found is not None and (zero or (found not in _EMPTY and found != {})):
                 result[name] = found
     return result
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from components.hosts import bare_metal
+from components.hosts import bare_metal, surveys
 from components.hosts.models import Host
 from components.provider import convergence
 from components.provider.connections import ImpostorError, Target, connect
@@ -44,12 +44,12 @@ class AdoptedMachine(Kind):
     async def create(self, context: Context, inputs: Values) -> Created:
         """Look whether the machine can be what it is meant to be."""
         context.report.status(f"{inputs['name']}: is looked at")
-        survey = await asyncio.to_thread(_survey, inputs)
+        survey = await asyncio.to_thread(survey_machine, inputs)
         _refuse(inputs, bare_metal.reasons(survey, inputs["name"]))
         outputs = {
             **inputs,
-            "host": _host(inputs, survey).as_properties(),
-            "variables": bare_metal.role_variables(survey),
+            "host": describe(inputs, survey).as_properties(),
+            "variables": surveys.role_variables(survey),
             "before": bare_metal.before(survey),
         }
         return Created(inputs["name"], outputs)
@@ -67,14 +67,14 @@ class AdoptedMachine(Kind):
 
     async def update(self, context: Context, identifier: str, outputs: Values, inputs: Values) -> Values:
         """Reach the same machine in another way. What it was before the adoption stays what was seen then."""
-        survey = await asyncio.to_thread(_survey, inputs)
+        survey = await asyncio.to_thread(survey_machine, inputs)
         variables = dict(outputs["variables"])
         # A role that was added may need packages that the first look did not ask for.
-        missing = bare_metal.role_variables(survey)["base_packages"]
+        missing = surveys.role_variables(survey)["base_packages"]
         variables["base_packages"] = sorted({*variables["base_packages"], *missing})
         return {
             **inputs,
-            "host": _host(inputs, survey).as_properties(),
+            "host": describe(inputs, survey).as_properties(),
             "variables": variables,
             "before": outputs["before"],
         }
@@ -94,13 +94,14 @@ def _target(values: Mapping[str, Any]) -> Target:
     return Target.of(values)
 
 
-def _survey(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def survey_machine(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask a machine what it is; raises `ResourceError` if roles could not converge on it."""
     target = _target(inputs)
     with connect(target) as connection:
         reasons = connection.run_script("check_host.py", convergence.NEEDS)
         if reasons:
             raise ResourceError(f"{target.name}: {'; '.join(reasons)}")
-        question = bare_metal.question(inputs["role"], balanced=inputs["balanced"])
+        question = surveys.question(inputs["role"], balanced=inputs["balanced"])
         survey: dict[str, Any] = connection.run_script("survey_host.py", question)
     return survey
 
@@ -115,7 +116,8 @@ def _refuse(inputs: Mapping[str, Any], reasons: list[str]) -> None:
         raise ResourceError(f"{inputs['name']} ({inputs['address']}): {'; '.join(reasons)}")
 
 
-def _host(inputs: Mapping[str, Any], survey: Mapping[str, Any]) -> Host:
+def describe(inputs: Mapping[str, Any], survey: Mapping[str, Any]) -> Host:
+    """The machine as all kinds of host are told of."""
     return Host(
         name=inputs["name"],
         address=inputs["address"],
@@ -124,7 +126,7 @@ def _host(inputs: Mapping[str, Any], survey: Mapping[str, Any]) -> Host:
         host_key=inputs["host_key"],
         private_key_path=inputs["private_key_path"],
         architecture=survey["architecture"],
-        enforces=bare_metal.enforcement(survey),
+        enforces=surveys.enforcement(survey),
     )
 
 
@@ -132,5 +134,5 @@ def _release(target: Target, before: Mapping[str, Any]) -> None:
     with connect(target) as connection:
         # Convergences release their roles; one that was killed in its first run is in no state, and is found here.
         connection.run_script("release_roles.py", {"roles": None}, timeout=_RELEASE_SECONDS)
-        argument = {"before": before, "accounts": list(bare_metal.ACCOUNTS)}
+        argument = {"before": before, "accounts": list(surveys.ACCOUNTS)}
         connection.run_script("release_host.py", argument, timeout=_RELEASE_SECONDS)

@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from images import definitions
 
 _HERE = Path(__file__).parent
 DEFAULT = _HERE / "recipe.yaml"
+VIRTUAL = _HERE / "virtual.yaml"
+HYPERVISOR = _HERE / "hypervisor.yaml"
 SCHEMA = _HERE / "recipe.schema.json"
 
 
@@ -33,4 +36,19 @@ class Recipe:
 
 def load(path: Path = DEFAULT) -> Recipe:
     """Return the recipe in the YAML file `path`; raise SetupError naming the key that is wrong."""
-    return Recipe(**definitions.load(path, SCHEMA))
+    return Recipe(**_content(path))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = definitions.load(path, SCHEMA)
+    if "extends" not in content:
+        return content
+    merged = _content(path.with_name(content.pop("extends")))
+    for key, value in content.items():
+        if isinstance(value, list):
+            merged[key] = list(dict.fromkeys([*merged.get(key, []), *value]))
+        elif isinstance(value, dict):
+            merged[key] = {**merged.get(key, {}), **value}
+        else:
+            merged[key] = value
+    return merged

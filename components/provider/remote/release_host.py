@@ -63,10 +63,24 @@ def remove_rules() -> None:
 
 
 def remove_pod_networks() -> None:
-    """Remove the network namespaces of pods; their links go with them."""
-    if NETWORK_NAMESPACES.is_dir():
-        for entry in NETWORK_NAMESPACES.glob("cni-*"):
-            run("ip", "netns", "delete", entry.name)
+    """Remove the network namespaces of pods, and first the links that lead into them.
+
+    The kernel would remove the links by itself, but in its own time.
+    """
+    if not NETWORK_NAMESPACES.is_dir():
+        return
+    for entry in NETWORK_NAMESPACES.glob("cni-*"):
+        listed = subprocess.run(
+            ["ip", "-netns", entry.name, "-json", "link", "show", "type", "veth"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        for link in json.loads(listed.stdout or "[]"):
+            # `ip -json` writes an empty object for what it left out.
+            if "ifname" in link:
+                run("ip", "-netns", entry.name, "link", "delete", link["ifname"])
+        run("ip", "netns", "delete", entry.name)
 
 
 def remove_accounts(names: list[str]) -> None:

@@ -140,13 +140,13 @@ def conform(
     "Strict". Raises StatusError 400: wrong kind, wrong type, or, if strict, unknown or duplicate fields.
     """
     _check_type(obj, typed)
-    if schema is not None:
-        unknown = conformance.prune(obj, schema)
-    else:
-        try:
+    try:
+        if schema is not None:
+            unknown = _conform_metadata(obj) + conformance.prune(obj, schema)
+        else:
             unknown = conformance.conform(obj, schemas.of(typed))
-        except conformance.MismatchError as error:
-            raise errors.bad_request(f"{_cannot_handle(typed)}: {error}") from error
+    except conformance.MismatchError as error:
+        raise errors.bad_request(f"{_cannot_handle(typed)}: {error}") from error
     if field_validation == "Ignore" or not (unknown or duplicates):
         return []
     complaints = [f'unknown field "{path}"' for path in unknown]
@@ -154,6 +154,19 @@ def conform(
     if field_validation == "Strict":
         raise errors.bad_request(f"{_cannot_handle(typed)}: strict decoding error: {', '.join(complaints)}")
     return complaints
+
+
+def _conform_metadata(obj: meta.Object) -> list[str]:
+    """A custom resource's own fields are judged by its CRD; its metadata has the types of every object's."""
+    metadata = obj.get("metadata")
+    if metadata is None:
+        obj.pop("metadata", None)
+        return []
+    if not isinstance(metadata, dict):
+        raise conformance.MismatchError(
+            f"json: cannot unmarshal {type(metadata).__name__} into Go struct field .metadata of type v1.ObjectMeta"
+        )
+    return [f"metadata.{path}" for path in conformance.conform(metadata, schemas.object_meta())]
 
 
 def _cannot_handle(typed: Typed) -> str:

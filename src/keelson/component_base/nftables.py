@@ -7,6 +7,7 @@ sleeps between changes stays small.
 from __future__ import annotations
 
 import asyncio
+import os
 
 # A transaction of a large cluster takes a second or two; a nft that hangs holds the kernel's lock and is ended.
 _PATIENCE = 60.0
@@ -18,19 +19,19 @@ class NftError(Exception):
 
 async def run(*arguments: str, text: str = "") -> str:
     """Run nft with these arguments and `text` as its input; what it prints. NftError where it fails."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "nft",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise NftError(f"nft can't be run: {error.strerror}") from error
+    # A file in memory and not a pipe: nft may end before a pipe was written to, which uvloop calls an error of ours.
+    with os.fdopen(os.memfd_create("nft"), "w+b") as commands:
+        commands.write(text.encode())
+        commands.seek(0)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "nft", *arguments, stdin=commands, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+        except OSError as error:
+            raise NftError(f"nft can't be run: {error.strerror}") from error
     try:
         async with asyncio.timeout(_PATIENCE):
-            output, complaint = await process.communicate(text.encode())
+            output, complaint = await process.communicate()
     except TimeoutError as error:
         raise NftError(f"nft did not end within {_PATIENCE:g} s") from error
     finally:

@@ -177,7 +177,7 @@ class Chain:
         verdict = self._authorizer.authorize(user, info)
         if verdict.allowed is not True:
             raise refusal(user, info, verdict.reason)
-        if info.is_resource and not info.verb:
+        if info.is_resource and not info.verb and info.subresource != "proxy":
             raise errors.method_not_allowed(request.method, info.resource)
         if info.verb == "watch" or (info.is_resource and info.subresource in _LONG_RUNNING):
             with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():

@@ -32,6 +32,8 @@ Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
 
 _DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
 _VALIDATION = ("Ignore", "Warn", "Strict")
+# The key of the handler of every custom resource's scale.
+CUSTOM_SCALE = "*/scale"
 _MOST_MANAGER = 128
 
 
@@ -113,10 +115,14 @@ class Handlers:
         self._deletions = deletions
         self._patches = patches
         self.special: dict[str, Special] = {}
+        # Looks once more for a resource that is not in the catalogue: another instance may just have made it.
+        self.missing: Callable[[RequestInfo], Awaitable[Served | None]] | None = None
 
     async def handle(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         """The answer, or None where the connection was streamed to or taken over. Raises StatusError."""
         served = self._catalogue.find(info.group, info.version, info.resource)
+        if served is None and self.missing is not None:
+            served = await self.missing(info)
         if served is None:
             raise errors.path_not_found()
         resource = served.resource
@@ -129,9 +135,13 @@ class Handlers:
             raise errors.path_not_found()
         context = context_of(request, info, user)
         request.warnings = context.warnings
+        if served.custom:
+            self._check_custom(context, served)
         special = self.special.get(
             f"{resource.qualified}/{info.subresource}" if info.subresource else resource.qualified
         )
+        if served.custom and info.subresource == "scale" and "scale" in resource.subresources:
+            special = self.special[CUSTOM_SCALE]
         if special is not None:
             return await special(context, request, served)
         if info.subresource:
@@ -144,6 +154,16 @@ class Handlers:
             raise errors.method_not_allowed("create", resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
         return await method(context, request, served, negotiate(request.headers.get("accept", "")))
+
+    def _check_custom(self, context: Context, served: Served) -> None:
+        resource, verb = served.resource, context.info.verb
+        if "deprecationWarning" in served.extras:
+            told = served.extras["deprecationWarning"]
+            context.deprecation = told or f"{resource.api_version} {resource.kind} is deprecated"
+            context.warnings.append(context.deprecation)
+        if verb == "create" and served.extras.get("terminating"):
+            message = "create not allowed while custom resource definition is terminating"
+            raise errors.StatusError(405, "MethodNotAllowed", message)
 
     async def get(self, context: Context, request: Request, served: Served, form: Form) -> Response:
         """One object."""

@@ -50,11 +50,13 @@ from .caches.feeds import Feed
 from .chains import Chain, Limits, PathHandler, status_response
 from .compaction import Compactor
 from .discovery import Discovery
-from .handlers import Handlers
+from .extensions.definitions import Definitions
+from .extensions.upkeep import Upkeep
+from .handlers import CUSTOM_SCALE, Handlers
 from .openapi_documents import OpenApi
+from .proxies import resources as proxied_resources
 from .proxies.kubelets import Kubelets
 from .proxies.logs import Logs
-from .proxies.resources import Proxies
 from .proxies.streams import Streams
 from .registry.catalogues import Catalogue
 from .registry.contexts import User
@@ -110,6 +112,9 @@ class Server:
         self.service_networks = [ipaddress.ip_network(text) for text in options.service_cluster_ip_range.split(",")]
         self._allocate_for_services(root)
         self.handlers = Handlers(self.catalogue, self.objects, self.lists, self.watches, self.deletions, self.patches)
+        self.definitions = Definitions(self.catalogue, self.objects, root)
+        self.upkeep = Upkeep(self.catalogue, self.objects, self.deletions, self.definitions)
+        self.handlers.missing = self.definitions.missing
         self.rbac: Rbac | None = None
         self.tokens: Tokens | None = None
         self.bootstrap_tokens: BootstrapTokens | None = None
@@ -230,6 +235,7 @@ class Server:
         self.scales = Scales(self.objects)
         for resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"):
             special[f"{resource}/scale"] = self.scales.handle
+        special[CUSTOM_SCALE] = self.scales.handle
         options = self.options
         kubelets = Kubelets(options, self.catalogue, self.objects)
         streams = Streams(self.catalogue, self.objects, self.authorizer, kubelets)
@@ -242,7 +248,7 @@ class Server:
             *options.requestheader_uid_headers,
             *options.requestheader_extra_headers_prefix,
         )
-        proxies = Proxies(self.catalogue, self.objects, kubelets, identities)
+        proxies = proxied_resources.Proxies(self.catalogue, self.objects, kubelets, identities)
         for resource in ("nodes", "pods", "services"):
             special[f"{resource}/proxy"] = proxies.handle
         if options.service_account_signing_key_file:
@@ -385,6 +391,7 @@ class Server:
                     errors.entity_too_large(f"Request entity too large: limit is {MOST_BODY_BYTES}")
                 ),
                 malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
+                passes_body=proxied_resources.is_proxied,
             )
             try:
                 self._listener = await stack.enter_async_context(listener)
@@ -404,6 +411,8 @@ class Server:
         """Load what every request needs and write what every cluster has."""
         for name in self._warm():
             await self.feed.ready(self.catalogue.named(name).prefix)
+        await self.definitions.start()
+        stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
         reconciler = Reconciler(self.catalogue, self.objects)
         instance = self._instance(reconciler)
         while True:

@@ -107,7 +107,8 @@ _CONDITIONAL_UPDATE_ONLY = frozenset(
         "APIService",
     ]
 )
-_BUILT_IN_GROUPS = frozenset(resource.group for resource in BUILT_IN)
+# A CRD may add resources to a group that has built-in ones.
+_BUILT_IN = frozenset((resource.group, resource.plural) for resource in BUILT_IN)
 _TYPE_META = ("apiVersion", "kind", "metadata")
 
 
@@ -117,7 +118,7 @@ def generate_name(base: str, suffix: str) -> str:
 
 
 def _is_built_in(resource: Resource) -> bool:
-    return resource.group in _BUILT_IN_GROUPS
+    return (resource.group, resource.plural) in _BUILT_IN
 
 
 def bumps_generation(resource: Resource) -> bool:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from keelson.api import errors
 from keelson.api.errors import StatusError
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Event, Store, Watch
@@ -43,6 +44,7 @@ class _Source:
         self.ready = asyncio.Event()
         self.loading: asyncio.Task[None] | None = None
         self.held: list[Event] = []
+        self.removed = False
 
     def item(self, key: str, value: bytes, revision: int) -> Item:
         return self.collection.indexer.item(key, self.decode(key, value), revision)
@@ -84,17 +86,24 @@ class Feed:
             self._by_segment[self._segment(prefix)].remove(source)
             if source.loading is not None:
                 source.loading.cancel()
+            # Whoever waits for it is to see that it is gone.
+            source.removed = True
+            source.ready.set()
 
     def _segment(self, key: str) -> str:
         return key[len(self._root) :].partition("/")[0]
 
     async def ready(self, prefix: str) -> Collection:
-        """The collection once it is loaded; starts loading where nobody did yet."""
-        source = self._sources[prefix]
+        """The collection once it is loaded; starts loading where nobody did yet. Raises StatusError 404."""
+        source = self._sources.get(prefix)
+        if source is None:
+            raise errors.path_not_found()
         if not source.ready.is_set():
             if source.loading is None:
                 source.loading = self._spawn(self._load(source))
             await source.ready.wait()
+            if source.removed:
+                raise errors.path_not_found()
         return source.collection
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

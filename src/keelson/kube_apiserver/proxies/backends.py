@@ -80,6 +80,7 @@ class Backend(asyncio.Protocol):
         self._changed: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._after_upgrade = b""
+        self._sending: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(cls, target: Target, seconds: float) -> Backend:
@@ -151,7 +152,8 @@ class Backend(asyncio.Protocol):
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
@@ -202,48 +204,48 @@ class Backend(asyncio.Protocol):
         headers: Sequence[tuple[str, str]],
         body: bytes | AsyncIterable[bytes] = b"",
         *,
+        length: int | None = None,
         seconds: float | None = None,
     ) -> Answer:
-        """Send the request and wait for the answer's head. An iterable body is sent in chunks.
+        """Send the request and wait for the answer's head.
+
+        An iterable body is sent as it comes, also while the answer does: `length` bytes, or in chunks where that is
+        None.
 
         Raises BackendError, also where the answer takes longer than `seconds`.
         """
         self._has_body = method != "HEAD"
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-        whole = isinstance(body, bytes)
-        if not whole:
-            lines.append("Transfer-Encoding: chunked")
-        elif body or method in ("POST", "PUT", "PATCH"):
-            lines.append(f"Content-Length: {len(body)}")  # type: ignore[arg-type]
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        sending: asyncio.Task[None] | None = None
         if isinstance(body, bytes):
-            self._transport.write(head + body)
+            if body or method in ("POST", "PUT", "PATCH"):
+                lines.append(f"Content-Length: {len(body)}")
         else:
-            self._transport.write(head)
-            sending = self._loop.create_task(self._send_chunks(body))
+            lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
+        self._transport.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        if isinstance(body, bytes):
+            self._transport.write(body)
+        else:
+            self._sending = self._loop.create_task(self._send_body(body, chunked=length is None))
         try:
             async with asyncio.timeout(seconds):
-                # An answer may come before the body's end, and then the rest of the body is for nobody.
                 return await self._head
         except TimeoutError as error:
             raise BackendError("the server did not answer in time") from error
-        finally:
-            if sending is not None:
-                sending.cancel()
-                for outcome in await asyncio.gather(sending, return_exceptions=True):
-                    if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
-                        raise outcome
 
-    async def _send_chunks(self, body: AsyncIterable[bytes]) -> None:
-        async for chunk in body:
-            if self._transport.is_closing():
-                raise ConnectionResetError("the connection ended")
-            if chunk:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            if self._writable is not None:
-                await self._writable
-        self._transport.write(b"0\r\n\r\n")
+    async def _send_body(self, body: AsyncIterable[bytes], *, chunked: bool) -> None:
+        try:
+            async for piece in body:
+                if self._transport is None or self._transport.is_closing():
+                    return
+                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                if self._writable is not None:
+                    await self._writable
+        except ConnectionError as error:
+            # The other end must not take a part of the body for the whole.
+            self._fail(str(error))
+        else:
+            if chunked and self._transport is not None and not self._transport.is_closing():
+                self._transport.write(b"0\r\n\r\n")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises BackendError where it ends before its end."""
@@ -285,6 +287,8 @@ class Backend(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection, if it is still this object's."""
+        if self._sending is not None:
+            self._sending.cancel()
         if self._transport is not None:
             self._transport.abort()
 

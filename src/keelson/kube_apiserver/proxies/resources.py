@@ -138,7 +138,14 @@ class Proxies:
             sent += [("X-Forwarded-Host", request.headers["host"]), ("X-Forwarded-Proto", "https")]
         sent.append(("X-Forwarded-Uri", prefix + path))
         try:
-            answer = await backend.send(request.method, path + query, sent, request.body)
+            length = request.headers.get("content-length", "")
+            answer = await backend.send(
+                request.method,
+                path + query,
+                sent,
+                request.incoming if request.incoming is not None else request.body,
+                length=int(length) if length.isdigit() else None,
+            )
         except BackendError as error:
             raise errors.unavailable(f"error trying to reach service: {error}") from error
         if answer.status == 101:
@@ -159,6 +166,11 @@ def split(target: str, *, namespaced: bool) -> tuple[str, str]:
     depth = 8 if namespaced else 6
     rest = parts[depth:]
     return "/".join(parts[:depth]), "/" + "/".join(rest) if rest else ""
+
+
+def is_proxied(target: bytes) -> bool:
+    """Whether a request's target (or one much like it) is a proxy's, so that its body is passed on as it comes."""
+    return b"/proxy/" in target or target.partition(b"?")[0].endswith(b"/proxy")
 
 
 async def _answered(backend: Backend, target: Target, request: Request, answer: Answer, prefix: str) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
 
-from keelson.api import resources, schemas
+from keelson.api import errors, resources, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
 from keelson.api.schemas import Schema
@@ -50,8 +51,19 @@ class Served:
     custom: bool = False
     # What a CRD version states beside its schema; the mapping is empty for built-in resources.
     extras: dict[str, Any] = field(default_factory=dict)
+    # Brings a custom object that comes out of the store into the shape that its CRD gives it.
+    reader: Callable[[Object], Object] | None = None
+    # Fields that the cache keeps for selectors where they are more than this one version's.
+    indexed: tuple[str, ...] = ()
+    # Whether the conversion changes nothing but apiVersion, so that stored bytes may be sent as they are.
+    renames_only: bool = False
     # Wire forms of watch events, one object a form (see caches.watchers.Frames).
     frames: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stored form is the served form, but for apiVersion."""
+        return self.conversion is None or self.renames_only
 
     @property
     def is_stored(self) -> bool:
@@ -83,18 +95,21 @@ class Catalogue:
         resource = served.resource
         self._served[resource.group, resource.version, resource.plural] = served
         if served.prefix and served.prefix not in self._collections:
-            indexer = Indexer(selectable_fields.of(served.resource, served.extras))
+            indexer = Indexer(served.indexed or selectable_fields.of(served.resource, served.extras))
             self._by_prefix[served.prefix] = served.resource.qualified
-            self._collections[served.prefix] = self._feed.add(served.prefix, indexer, self._decode)
+            self._collections[served.prefix] = self._feed.add(served.prefix, indexer, partial(self.decode, served))
         self.generation += 1
 
     def remove(self, served: Served) -> None:
-        """Serve a resource no longer; its stored objects are left alone."""
+        """Serve a resource no longer and end its watches; its stored objects are left alone."""
         resource = served.resource
         self._served.pop((resource.group, resource.version, resource.plural), None)
         if all(other.prefix != served.prefix for other in self._served.values()):
-            self._collections.pop(served.prefix, None)
+            collection = self._collections.pop(served.prefix, None)
+            self._by_prefix.pop(served.prefix, None)
             self._feed.remove(served.prefix)
+            if collection is not None:
+                collection.expire()
         self.generation += 1
 
     def resource_of(self, key: str) -> str:
@@ -104,9 +119,11 @@ class Catalogue:
                 return qualified
         return ""
 
-    def _decode(self, key: str, value: bytes) -> Object:
+    def decode(self, served: Served, key: str, value: bytes) -> Object:
+        """The object that a stored value is. Raises ValueError, StatusError, storage's TransformError."""
         plain, _ = self.transformer.decode(key, value)
-        return parse(plain)
+        obj = parse(plain)
+        return obj if served.reader is None else served.reader(obj)
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The resource, or None where it is not served."""
@@ -125,8 +142,11 @@ class Catalogue:
         return [served.resource for served in self._served.values()]
 
     def collection(self, served: Served) -> Collection:
-        """The cache of its objects, loaded or not."""
-        return self._collections[served.prefix]
+        """The cache of its objects, loaded or not. Raises StatusError 404 where its CRD is gone."""
+        found = self._collections.get(served.prefix)
+        if found is None:
+            raise errors.path_not_found()
+        return found
 
 
 def parse(plain: bytes) -> Object:

@@ -43,5 +43,7 @@ class Context:
     field_validation: str = "Warn"
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+    # The warning that the resource itself gives cause for, whatever the body is.
+    deprecation: str = ""
     # What was allocated for the write under way, to be given back where it does not happen.
     taken: list[Any] = field(default_factory=list)

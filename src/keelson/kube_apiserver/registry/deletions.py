@@ -154,6 +154,8 @@ class Deletions:
         if resource.qualified == "namespaces":
             metadata.pop("deletionGracePeriodSeconds", None)
             new["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+        if not pending and (marked := self._objects.hooks.marked.get(resource.qualified)) is not None:
+            marked(context, new)
         return new
 
     async def delete_collection(

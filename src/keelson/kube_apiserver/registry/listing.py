@@ -23,7 +23,7 @@ from keelson.kube_apiserver.serving.messages import Request
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 
-from . import catalogues, selectable_fields
+from . import selectable_fields
 from .catalogues import Catalogue, Served
 from .conversions import selectable_field
 from .objects import Objects, translated
@@ -235,8 +235,8 @@ class Lists:
             except storage_errors.StorageError as error:
                 raise translated(error) from error
             for position, entry in enumerate(page.entries):
-                plain, _ = self._catalogue.transformer.decode(entry.key, entry.value)
-                item = indexer.item(entry.key, catalogues.parse(plain), entry.mod_revision)
+                decoded = self._catalogue.decode(served, entry.key, entry.value)
+                item = indexer.item(entry.key, decoded, entry.mod_revision)
                 if options.selection.matches(item, indexer):
                     if options.limit and len(chosen) == options.limit:
                         return chosen, item.key, page.remaining + len(page.entries) - position

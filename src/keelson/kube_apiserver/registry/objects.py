@@ -27,7 +27,6 @@ from keelson.kube_apiserver.caches.items import Item
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 
-from . import catalogues
 from .catalogues import Catalogue, Served
 from .contexts import Context
 
@@ -57,7 +56,8 @@ class Hooks:
     """What single resources do around their writes; each may raise StatusError.
 
     `prepare` runs before validation of a create or update (allocation of addresses), `abandon` after a write that did
-    not happen (or was a dry run), `stored` after one that did, `deleted` after an object is gone.
+    not happen (or was a dry run), `stored` after one that did, `deleted` after an object is gone. `marked` completes an
+    object whose deletion begins.
     """
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class Hooks:
         self.abandon: dict[str, Hook] = {}
         self.stored: dict[str, Hook] = {}
         self.deleted: dict[str, Hook] = {}
+        self.marked: dict[str, Callable[[Context, Object], None]] = {}
 
 
 def translated(error: storage_errors.StorageError) -> errors.StatusError:
@@ -137,10 +138,10 @@ class Objects:
         if found.entry is None:
             return None
         try:
-            plain, _ = self._catalogue.transformer.decode(key, found.entry.value)
+            decoded = self._catalogue.decode(served, key, found.entry.value)
         except storage_errors.TransformError as error:
             raise errors.internal(str(error)) from error
-        item = self.item(served, key, catalogues.parse(plain), found.entry.mod_revision)
+        item = self.item(served, key, decoded, found.entry.mod_revision)
         return Stored(item, self.object(served, item))
 
     def _encode(self, served: Served, key: str, obj: Object) -> tuple[bytes, Object]:

@@ -82,7 +82,7 @@ class Patches:
         found = decoding.conform(
             obj, served.resource, schema=schema, field_validation=context.field_validation, duplicates=duplicates
         )
-        context.warnings[:] = found
+        context.warnings[:] = [context.deprecation, *found] if context.deprecation else found
 
     def _function(self, served: Served, media_type: str, value: Any) -> Callable[[Object], Any]:
         if media_type == JSON_PATCH:

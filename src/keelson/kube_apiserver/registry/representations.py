@@ -79,7 +79,7 @@ def table(served: Served, items: Sequence[Item], include: str, list_metadata: Ob
 
 def single(served: Served, item: Item, form: Form, *, status: int = 200, include: str = "") -> Response:
     """The answer that shows one object."""
-    if form.as_kind == OBJECT and form.media_type == JSON and served.conversion is None:
+    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain:
         return Response(status, [_head(served), item.body, b"}"])
     if form.as_kind == TABLE:
         value = table(served, [item], include or "Metadata", {"resourceVersion": str(item.revision)})
@@ -94,7 +94,7 @@ def collection(
     served: Served, items: Sequence[Item], list_metadata: Object, form: Form, *, include: str = ""
 ) -> Response:
     """The answer that shows a list."""
-    if form.as_kind == OBJECT and form.media_type == JSON and served.conversion is None:
+    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain:
         return Response(200, _joined(served, items, list_metadata))
     if form.as_kind == TABLE:
         value = table(served, items, include or "Metadata", list_metadata)
@@ -149,7 +149,7 @@ class JsonFrames:
         last = self._last
         if last is not None and last[0] == type_ and last[1] is item:
             return last[2]
-        if self._served.conversion is None:
+        if self._served.is_plain:
             line = b'{"type":"%b","object":%b%b}}\n' % (type_.encode(), self._head, item.body)
         else:
             line = orjson.dumps({"type": type_, "object": object_of(self._served, item)}) + b"\n"

@@ -18,7 +18,7 @@ from http import HTTPStatus
 import httptools
 from cryptography import x509
 
-from .messages import Request, Response
+from .messages import Body, Request, Response
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _MOST_HEADER_BYTES = 65_536
 _MOST_PIPELINED = 16
 _HIGH_WATER = 1 << 20
+# How much of a body that is passed on may wait for whoever takes it.
+_MOST_WAITING = 1 << 18
 _SLICE = 1 << 18
 _LINGER_SECONDS = 0.5
 
@@ -106,12 +108,15 @@ class Connection(asyncio.Protocol):
         most_body_bytes: int,
         too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
+        passes_body: Callable[[bytes], bool] = lambda _target: False,
     ) -> None:
+        """`passes_body` tells of a request's target whether its handler takes the body while it comes."""
         self._handler = handler
         self._connections = connections
         self._most_body_bytes = most_body_bytes
         self._too_large = too_large
         self._malformed = malformed
+        self._passes_body = passes_body
         self.transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
@@ -141,6 +146,8 @@ class Connection(asyncio.Protocol):
         self._header_size = 0
         self._field_bytes = 0
         self._in_headers = True
+        # The body of the message under way, where it is passed on.
+        self._incoming: Body | None = None
 
     # --- asyncio.Protocol
 
@@ -159,6 +166,8 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(ConnectionResetError("the client is gone"))
             self._writable.exception()
+        if self._incoming is not None:
+            self._incoming.lose()
         if self._task is not None:
             self._task.cancel()
 
@@ -215,7 +224,10 @@ class Connection(asyncio.Protocol):
             self._refuse(Response(431, b"request headers too large", "text/plain"))
             return
         length = self._headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._most_body_bytes:
+        passed = self._passes_body(self._url) and not self._parser.should_upgrade()
+        if passed and (length not in ("", "0") or "transfer-encoding" in self._headers):
+            self._incoming = Body(self._take_more)
+        if self._incoming is None and length.isdigit() and int(length) > self._most_body_bytes:
             self._refuse(self._too_large())
         elif self._headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -223,8 +235,22 @@ class Connection(asyncio.Protocol):
             # What follows belongs to whoever takes the connection over; where nobody does, it can't be read as HTTP.
             self._closing = True
             self.transport.pause_reading()
+        if self._incoming is not None:
+            method, target = self._parser.get_method().decode(), self._url.decode("latin-1")
+            request = Request(method, target, self._headers, b"", self)
+            request.incoming = self._incoming
+            self._enqueue(request)
+
+    def _take_more(self) -> None:
+        if self.transport is not None and not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
 
     def on_body(self, body: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.feed(body)
+            if self._incoming.waiting > _MOST_WAITING and self.transport is not None:
+                self.transport.pause_reading()
+            return
         self._body_size += len(body)
         if self._body_size > self._most_body_bytes:
             self._body.clear()
@@ -233,6 +259,11 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        if self._incoming is not None:
+            self._incoming.finish()
+            self._closing = self._closing or not self._parser.should_keep_alive()
+            self._reset_message()
+            return
         method = self._parser.get_method().decode()
         request = Request(method, self._url.decode("latin-1"), self._headers, b"".join(self._body), self)
         keep_alive = self._parser.should_keep_alive()
@@ -241,6 +272,9 @@ class Connection(asyncio.Protocol):
             self._closing = True
         if self._lingering:
             return
+        self._enqueue(request)
+
+    def _enqueue(self, request: Request) -> None:
         self._queue.append(request)
         if len(self._queue) > _MOST_PIPELINED and self.transport is not None:
             self.transport.pause_reading()
@@ -276,6 +310,9 @@ class Connection(asyncio.Protocol):
                 response = await self._handler(request)
                 if self._taken:
                     return
+                if request.incoming is not None and not request.incoming.finished:
+                    # Where the next request would begin, nobody knows.
+                    self._closing = True
                 if response is not None:
                     await self._write(request, response)
             except ConnectionError:

@@ -31,6 +31,7 @@ class Listener:
         most_body_bytes: int,
         too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
+        passes_body: Callable[[bytes], bool] = lambda _target: False,
         drain_seconds: float = 10.0,
     ) -> None:
         self._handler = handler
@@ -40,6 +41,7 @@ class Listener:
         self._most_body_bytes = most_body_bytes
         self._too_large = too_large
         self._malformed = malformed
+        self._passes_body = passes_body
         self._drain_seconds = drain_seconds
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
@@ -59,6 +61,7 @@ class Listener:
                 most_body_bytes=self._most_body_bytes,
                 too_large=self._too_large,
                 malformed=self._malformed,
+                passes_body=self._passes_body,
             )
 
         self._server = await asyncio.get_running_loop().create_server(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
@@ -10,15 +11,64 @@ from urllib.parse import parse_qs, unquote
 from cryptography import x509
 
 if TYPE_CHECKING:
-    import asyncio
-
     from .connections import Connection, Stream
 
 JSON = "application/json"
 
 
+class Body:
+    """A request's body as it comes, for handlers that pass it on: iterate over it once.
+
+    `resume` is called when more may be received; `waiting` is what was received and not taken yet, in bytes.
+    """
+
+    def __init__(self, resume: Callable[[], None]) -> None:
+        self._resume = resume
+        self._chunks: list[bytes] = []
+        self._changed: asyncio.Event = asyncio.Event()
+        self._lost = False
+        self.finished = False
+        self.waiting = 0
+
+    def feed(self, data: bytes) -> None:
+        """For the connection: some of the body came."""
+        self._chunks.append(data)
+        self.waiting += len(data)
+        self._changed.set()
+
+    def finish(self) -> None:
+        """For the connection: that was all."""
+        self.finished = True
+        self._changed.set()
+
+    def lose(self) -> None:
+        """For the connection: the client left before the end."""
+        self._lost = not self.finished
+        self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """What came since the last turn. Raises ConnectionResetError where the client left before the end."""
+        while True:
+            if self._chunks:
+                data = b"".join(self._chunks)
+                self._chunks.clear()
+                self.waiting = 0
+                self._resume()
+                yield data
+            elif self._lost:
+                raise ConnectionResetError("the client left")
+            elif self.finished:
+                return
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+
 class Request:
-    """One request with its whole body. `path` is decoded, `target` is as it came."""
+    """One request with its whole body, or with `incoming` where that is passed on while it comes.
+
+    `path` is decoded, `target` is as it came.
+    """
 
     def __init__(
         self, method: str, target: str, headers: dict[str, str], body: bytes, connection: Connection | None
@@ -29,6 +79,7 @@ class Request:
         self.path = unquote(raw) if "%" in raw else raw
         self.headers = headers
         self.body = body
+        self.incoming: Body | None = None
         self.connection = connection
         # Warnings for the client (RFC 7234, "Warning: 299"), filled by whoever has one to give.
         self.warnings: list[str] = []

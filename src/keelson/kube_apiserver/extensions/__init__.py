@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: what makes resources out of objects, in every instance of the server alike."""

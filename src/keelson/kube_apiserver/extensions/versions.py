@@ -1,0 +1,143 @@
+"""What a CRD serves: one `Served` a version, all on the same stored objects. Pure.
+
+Objects stay stored in the version that was the stored one when they were written last. On the way out of the store each
+is pruned and defaulted by the schema of the version it says it has, as upstream's server does, so that a schema that
+changed shows its effect at once; conversion to another version, where the CRD asks for none, renames the version and
+prunes by the other's schema (apiextensions.k8s.io/v1, "Versions", "Field pruning", "Defaulting").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keelson.api import conformance, defaults, schemas
+from keelson.api.meta import Object
+from keelson.api.resources import VERBS, Resource
+from keelson.api.schemas import Schema
+from keelson.kube_apiserver.registry.catalogues import Conversion, Served
+
+from . import names
+
+
+def storage_prefix(definition: Object) -> str:
+    """Where below the root the objects of a CRD lie."""
+    spec = definition["spec"]
+    return f"{spec['group']}/{spec['names']['plural']}"
+
+
+def stored_version(definition: Object) -> str:
+    """The name of the version that objects are written in."""
+    found: str = next(version["name"] for version in definition["spec"]["versions"] if version.get("storage"))
+    return found
+
+
+def _resource(definition: Object, version: Object) -> Resource:
+    spec, accepted = definition["spec"], names.accepted(definition)
+    subresources = version.get("subresources") or {}
+    return Resource(
+        group=spec["group"],
+        version=version["name"],
+        kind=accepted["kind"],
+        plural=accepted["plural"],
+        namespaced=spec["scope"] == "Namespaced",
+        singular=accepted["singular"],
+        short_names=tuple(accepted.get("shortNames") or ()),
+        categories=tuple(accepted.get("categories") or ()),
+        subresources=tuple(sorted(name for name in ("scale", "status") if name in subresources)),
+        verbs=VERBS,
+        storage_prefix=storage_prefix(definition),
+    )
+
+
+def _open_api(version: Object) -> Object:
+    schema: Object = (version.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+    return schema
+
+
+class Reader:
+    """Brings objects that come out of the store into the shape of the version that they say they have."""
+
+    def __init__(self, group: str, by_version: Mapping[str, Schema], stored: str) -> None:
+        self._by_version = {f"{group}/{name}": schema for name, schema in by_version.items()}
+        self._stored = by_version[stored]
+
+    def __call__(self, obj: Object) -> Object:
+        """The object, pruned and defaulted in place."""
+        schema = self._by_version.get(obj.get("apiVersion") or "", self._stored)
+        conformance.prune(obj, schema)
+        defaults.apply_structural(schema, obj)
+        return obj
+
+
+def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Object]:
+    """Conversion "None" to a version; `schema` prunes, None where there is nothing that it could prune."""
+
+    def convert(obj: Object) -> Object:
+        converted = {**obj, "apiVersion": api_version}
+        if schema is not None:
+            conformance.prune(converted, schema)
+        return converted
+
+    return convert
+
+
+def served(definition: Object, root: str) -> list[Served]:
+    """What the CRD serves; its names must have been accepted."""
+    spec = definition["spec"]
+    versions: list[Object] = spec["versions"]
+    stored = stored_version(definition)
+    compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
+    shapes = {version["name"]: _open_api(version) for version in versions}
+    reader = Reader(spec["group"], compiled, stored)
+    indexed = tuple(
+        dict.fromkeys(
+            field["jsonPath"].lstrip(".") for version in versions for field in version.get("selectableFields") or ()
+        )
+    )
+    list_kind = names.accepted(definition)["listKind"]
+    found = []
+    for version in versions:
+        if not version.get("served"):
+            continue
+        resource = _resource(definition, version)
+        # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
+        alike = all(shape == shapes[version["name"]] for shape in shapes.values())
+        conversion = None
+        if len(versions) > 1:
+            conversion = Conversion(
+                to_stored=_renamed(
+                    f"{spec['group']}/{stored}",
+                    None if shapes[stored] == shapes[version["name"]] else compiled[stored],
+                ),
+                from_stored=_renamed(resource.api_version, None if alike else compiled[version["name"]]),
+            )
+        found.append(
+            Served(
+                resource=resource,
+                schema=compiled[version["name"]],
+                stored_api_version=f"{spec['group']}/{stored}",
+                prefix=f"{root}{resource.storage_prefix}/",
+                list_kind=list_kind,
+                conversion=conversion,
+                custom=True,
+                extras=_extras(version),
+                reader=reader,
+                indexed=indexed,
+                renames_only=alike,
+            )
+        )
+    return found
+
+
+def _extras(version: Object) -> dict[str, Any]:
+    extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version)}
+    if version.get("deprecated"):
+        extras["deprecationWarning"] = version.get("deprecationWarning") or ""
+    for field in ("additionalPrinterColumns", "selectableFields"):
+        if version.get(field):
+            extras[field] = version[field]
+    scale = (version.get("subresources") or {}).get("scale")
+    if scale is not None:
+        extras["scale"] = scale
+    return extras

@@ -12,7 +12,8 @@ from typing import Final
 
 from images.bundle import archives as bundles
 from images.bundle import sources
-from images.machine import recipes, trees
+from images.machine import disks, recipes, trees
+from images.machine.disks import Disk
 from images.oci import archives as containers
 
 _DNS: Final = "/coredns:"
@@ -56,6 +57,11 @@ def release() -> Release:
 def machine_image() -> Path:
     """The tree that machine containers boot from; built if the cache lacks it."""
     return trees.tree(recipes.load())
+
+
+def virtual_machine_image() -> Disk:
+    """The disk, kernel and initrd that virtual machines boot from; built if the cache lacks them."""
+    return disks.disk(recipes.load(recipes.VIRTUAL))
 
 
 def _digest(path: Path) -> str:

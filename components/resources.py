@@ -205,6 +205,107 @@ class AdoptedMachine(pulumi.CustomResource):
         )
 
 
+class OperatorKey(pulumi.CustomResource):
+    """The operator's SSH key for a stack's machines: see `components.provider.ssh_keys`."""
+
+    path: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+    def __init__(
+        self, resource_name: str, *, clone: str, stack: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(
+            "keelson:index:OperatorKey",
+            resource_name,
+            {"clone": clone, "stack": stack, "path": None, "public_key": None},
+            opts,
+        )
+
+
+class SshHostKey(pulumi.CustomResource):
+    """A machine's own SSH key: see `components.provider.ssh_keys`."""
+
+    private_key: pulumi.Output[str]
+    public_key: pulumi.Output[str]
+
+    def __init__(self, resource_name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("keelson:index:SshHostKey", resource_name, {"private_key": None, "public_key": None}, opts)
+
+
+class Hypervisor(pulumi.CustomResource):
+    """The operator's hypervisor: see `components.provider.hypervisor`."""
+
+    connection_uri: pulumi.Output[str]
+    domain_type: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        clone: str,
+        stack: str,
+        uri: str,
+        host_key: str,
+        private_key_path: str,
+        bridge: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:Hypervisor",
+            resource_name,
+            {
+                "clone": clone,
+                "stack": stack,
+                "uri": uri,
+                "host_key": host_key,
+                "private_key_path": private_key_path,
+                "bridge": bridge,
+                "connection_uri": None,
+                "domain_type": None,
+            },
+            opts,
+        )
+
+
+class BootedMachine(pulumi.CustomResource):
+    """A machine that was started, once it answers: see `components.provider.booted_machine`."""
+
+    host: pulumi.Output[dict[str, Any]]
+    variables: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        address: str,
+        host_key: pulumi.Input[str],
+        private_key_path: pulumi.Input[str],
+        role: str,
+        balanced: bool,
+        instance: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:BootedMachine",
+            resource_name,
+            {
+                "name": resource_name,
+                "address": address,
+                "port": 22,
+                "user": "root",
+                "host_key": host_key,
+                "private_key_path": private_key_path,
+                "role": role,
+                "balanced": balanced,
+                "instance": instance,
+                "host": None,
+                "variables": None,
+                "answers": None,
+            },
+            opts,
+        )
+
+
 class Convergence(pulumi.CustomResource):
     """The roles of one host, converged: see `components.provider.convergence`."""
 
@@ -267,7 +368,7 @@ class Verification(pulumi.CustomResource):
         resource_name: str,
         *,
         hosts: Sequence[Mapping[str, Any]],
-        kubeconfig: pulumi.Input[str],
+        kubeconfig: pulumi.Input[str] | None,
         nodes: Sequence[str],
         generations: Mapping[str, pulumi.Input[int]],
         report: str,

@@ -24,10 +24,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class VerificationArgs:
-    """The hosts, the operator's kubeconfig, and where the JUnit report is left."""
+    """The hosts, the operator's kubeconfig (None for hosts that are no cluster), and where the JUnit report is left."""
 
     subjects: Sequence[Subject]
-    kubeconfig: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str] | None
     report: str
 
 

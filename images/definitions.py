@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # no types come with it
+import jsonschema
 import yaml
 
 from components.setup.errors import SetupError

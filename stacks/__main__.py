@@ -4,16 +4,18 @@ from pathlib import Path
 
 import pulumi
 
-from components import control_plane, kubeconfigs, releases, role_variables, workers
+from components import control_plane, kubeconfigs, prepared_hosts, releases, role_variables, workers
 from components.addons import Addons, AddonsArgs
 from components.adopted_machines import AdoptedMachines, AdoptedMachinesArgs, Existing
 from components.machines import MachineContainers, MachineContainersArgs, Wanted
 from components.network import Network, NetworkArgs
 from components.node_pool import NodePool, NodePoolArgs
 from components.pki import Names, PublicKeyInfrastructure, PublicKeyInfrastructureArgs
+from components.prepared_hosts import PreparedHosts, PreparedHostsArgs
 from components.role_variables import Cluster, Member
 from components.secrets import Secrets
 from components.verification import Subject, Verification, VerificationArgs
+from components.virtual_machines import VirtualMachines, VirtualMachinesArgs
 from stacks import settings
 
 clone = Path(__file__).resolve().parent.parent
@@ -54,6 +56,28 @@ if stack.host_kind == "bareMetal":
                 )
                 for machine in stack.machines
             ],
+            balanced=stack.virtual_address is not None,
+        ),
+    ).hosts
+elif stack.hypervisor is not None:
+    hosts = VirtualMachines(
+        "hosts",
+        VirtualMachinesArgs(
+            clone=str(clone),
+            stack=stack.stack,
+            lab=f"{lab_id}-{stack.stack}",
+            hypervisor=stack.hypervisor.uri,
+            hypervisor_key=stack.hypervisor.host_key,
+            private_key_path=str(clone / Path(stack.hypervisor.private_key_file).expanduser()),
+            bridge=stack.hypervisor.bridge,
+            network=stack.host_network,
+            prefix=stack.host_prefix,
+            gateway=stack.host_gateway,
+            image=releases.virtual_machine_image(),
+            cpus=stack.hypervisor.cpus,
+            memory=stack.hypervisor.memory,
+            disk=stack.hypervisor.disk,
+            machines=[Wanted(machine.name, machine.address, machine.role) for machine in stack.machines],
             balanced=stack.virtual_address is not None,
         ),
     ).hosts
@@ -101,22 +125,30 @@ kubeconfig: pulumi.Output[str] = pulumi.Output.secret(
 
 control_hosts = [host for host in hosts if host.role == "controlPlane"]
 node_hosts = [host for host in hosts if host.role == "node"]
-control = control_plane.ControlPlane("control-plane", control_plane.ControlPlaneArgs(cluster, control_hosts))
-nodes = NodePool("nodes", NodePoolArgs(cluster, node_hosts))
-addons = Addons(
-    "addons",
-    AddonsArgs(
-        kubeconfig=kubeconfig,
-        bootstrap_token=secrets.bootstrap_token,
-        dns_address=stack.dns_address,
-        dns_image=cluster.release.dns_image,
-        cluster_domain=stack.cluster_domain,
-    ),
-    # For the order of a destroy: the hosts outlive what is in the cluster.
-    pulumi.ResourceOptions(depends_on=[host.resource for host in control_hosts if host.resource is not None]),
-)
-roles = {host.name: control_plane.roles(cluster) for host in control_hosts}
-roles |= {host.name: workers.ROLES for host in node_hosts}
+if stack.purpose == "cluster":
+    control = control_plane.ControlPlane("control-plane", control_plane.ControlPlaneArgs(cluster, control_hosts))
+    nodes = NodePool("nodes", NodePoolArgs(cluster, node_hosts))
+    addons = Addons(
+        "addons",
+        AddonsArgs(
+            kubeconfig=kubeconfig,
+            bootstrap_token=secrets.bootstrap_token,
+            dns_address=stack.dns_address,
+            dns_image=cluster.release.dns_image,
+            cluster_domain=stack.cluster_domain,
+        ),
+        # For the order of a destroy: the hosts outlive what is in the cluster.
+        pulumi.ResourceOptions(depends_on=[host.resource for host in control_hosts if host.resource is not None]),
+    )
+    convergences = [*control.convergences, *nodes.convergences]
+    roles = {host.name: control_plane.roles(cluster) for host in control_hosts}
+    roles |= {host.name: workers.ROLES for host in node_hosts}
+    verified_after = pulumi.ResourceOptions(depends_on=[addons])
+else:
+    prepared = PreparedHosts("prepared-hosts", PreparedHostsArgs(cluster, [*control_hosts, *node_hosts]))
+    convergences = list(prepared.convergences)
+    roles = {host.name: prepared_hosts.ROLES for host in hosts}
+    verified_after = pulumi.ResourceOptions()
 verification = Verification(
     "verification",
     VerificationArgs(
@@ -127,18 +159,17 @@ verification = Verification(
                 variables=workers.told(cluster, host),
                 convergence=convergence,
             )
-            for host, convergence in zip(
-                [*control_hosts, *node_hosts], [*control.convergences, *nodes.convergences], strict=True
-            )
+            for host, convergence in zip([*control_hosts, *node_hosts], convergences, strict=True)
         ],
-        kubeconfig=kubeconfig,
+        kubeconfig=kubeconfig if stack.purpose == "cluster" else None,
         report=str(clone / ".state" / "labs" / stack.stack / "verification.xml"),
     ),
-    pulumi.ResourceOptions(depends_on=[addons]),
+    verified_after,
 )
 
-pulumi.export("kubeconfig", kubeconfig)
-pulumi.export("endpoint", cluster.endpoint)
+if stack.purpose == "cluster":
+    pulumi.export("kubeconfig", kubeconfig)
+    pulumi.export("endpoint", cluster.endpoint)
 pulumi.export("ca", pki.cluster.certificate)
 pulumi.export("hosts", [host.described(roles[host.name]) for host in [*control_hosts, *node_hosts]])
 pulumi.export("certificate_expiries", pki.expiries)

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, cast
 
 HostKind = Literal["machineContainer", "bareMetal", "libvirtVm"]
 MachineRole = Literal["controlPlane", "node"]
+Purpose = Literal["cluster", "hosts"]
 
 _STACK_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,19}")
 _HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -64,11 +65,31 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Hypervisor:
+    """Where the virtual machines of a stack run, and what each of them gets; `memory` and `disk` in MiB.
+
+    `bridge` is one that the hypervisor has in the hosts' network; empty where the machines get a network of their own.
+    """
+
+    uri: str
+    host_key: str
+    private_key_file: str
+    bridge: str
+    cpus: int
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A valid stack. The three networks are disjoint, and each machine's name and address is its own."""
 
     stack: str
+    purpose: Purpose
+    """Whether the hosts become a cluster, or are only made ready for one."""
     host_kind: HostKind
+    hypervisor: Hypervisor | None
+    """Present exactly with the kind libvirtVm."""
     machines: tuple[Machine, ...]
     host_network: str
     pod_network: str
@@ -88,6 +109,16 @@ class Settings:
     def nodes(self) -> tuple[Machine, ...]:
         """The machines that only run workloads."""
         return tuple(machine for machine in self.machines if machine.role == "node")
+
+    @property
+    def host_prefix(self) -> int:
+        """The prefix length of the hosts' network."""
+        return ipaddress.ip_network(self.host_network).prefixlen
+
+    @property
+    def host_gateway(self) -> str:
+        """The gateway of the hosts' network: its first address."""
+        return str(ipaddress.ip_network(self.host_network)[1])
 
     @property
     def endpoint_address(self) -> str:
@@ -124,6 +155,11 @@ def parse(*, stack: str, clone_id: str, config: Mapping[str, str]) -> Settings:
     host_kind = cast("HostKind", values.choice("hostKind", ("machineContainer", "bareMetal", "libvirtVm")))
     derived = derive_networks(clone_id, stack)
     host_network = values.network("hostNetwork", derived["hostNetwork"])
+    hypervisor = _hypervisor(values) if host_kind == "libvirtVm" else None
+    if hypervisor is None:
+        for key in _HYPERVISOR_KEYS:
+            if key in config:
+                raise SettingsError(key, "only with hostKind libvirtVm")
     pod_network = values.network("podNetwork", derived["podNetwork"])
     service_network = values.network("serviceNetwork", derived["serviceNetwork"])
     if host_kind == "bareMetal":
@@ -146,7 +182,9 @@ def parse(*, stack: str, clone_id: str, config: Mapping[str, str]) -> Settings:
         raise SettingsError("clusterDomain", f"{domain!r} is not a DNS name (RFC 1123, lower case)")
     return Settings(
         stack=stack,
+        purpose=cast("Purpose", values.choice("purpose", ("cluster", "hosts"))),
         host_kind=host_kind,
+        hypervisor=hypervisor,
         machines=machines,
         host_network=str(host_network),
         pod_network=str(pod_network),
@@ -225,8 +263,20 @@ class _Values:
         return value
 
 
+_HYPERVISOR_KEYS: Final = (
+    "hypervisor",
+    "hypervisorHostKey",
+    "hypervisorPrivateKeyFile",
+    "vmBridge",
+    "vmCpus",
+    "vmDisk",
+    "vmMemory",
+)
+
 _KEYS: Final = frozenset(
     {
+        *_HYPERVISOR_KEYS,
+        "purpose",
         "hostKind",
         "controlPlane",
         "nodes",
@@ -257,6 +307,32 @@ def _made_machines(values: _Values, stack: str, network: ipaddress.IPv4Network) 
 
 
 _PRIVATE_KEY_FILE: Final = "~/.ssh/id_ed25519"
+
+_URI: Final = re.compile(r"qemu\+ssh://([a-z_][a-z0-9_-]*@)?[0-9A-Za-z.-]+(:\d{1,5})?/system")
+_BRIDGE: Final = re.compile(r"[A-Za-z0-9_.-]{0,15}")
+
+
+def _hypervisor(values: _Values) -> Hypervisor:
+    uri = values.text("hypervisor", "")
+    if not _URI.fullmatch(uri):
+        raise SettingsError("hypervisor", f"must be of the form qemu+ssh://user@host/system; got {uri!r}")
+    host_key = values.text("hypervisorHostKey", "").strip()
+    # The libvirt plugin asks for this type first, and takes no other once it is offered.
+    if not _HOST_KEY.fullmatch(host_key) or not host_key.startswith("ssh-ed25519 "):
+        raise SettingsError("hypervisorHostKey", "must be what `ssh-keyscan -t ed25519` prints, without the name")
+    bridge = values.text("vmBridge", "")
+    if not _BRIDGE.fullmatch(bridge):
+        raise SettingsError("vmBridge", f"{bridge!r} is not the name of a network interface")
+    return Hypervisor(
+        uri=uri,
+        host_key=host_key,
+        private_key_file=values.text("hypervisorPrivateKeyFile", _PRIVATE_KEY_FILE),
+        bridge=bridge,
+        cpus=values.number("vmCpus", 2, low=1, high=256),
+        memory=values.number("vmMemory", 4096, low=1024, high=1 << 22),
+        disk=values.number("vmDisk", 20480, low=4096, high=1 << 26),
+    )
+
 
 _MACHINE_FIELDS: Final[dict[str, tuple[type, bool]]] = {
     "name": (str, False),

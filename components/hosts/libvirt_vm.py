@@ -1,7 +1,7 @@
 """Virtual machines: who cloud-init makes of one, and what it is called on its hypervisor.
 
-Pure: the documents are values. A machine's SSH host key is made before the machine and given to it by its seed, so it is
-pinned before it first answers.
+Pure: the documents are values. A machine's SSH host key is made before the machine and given to it by its seed, so it
+is pinned before it first answers.
 """
 
 import hashlib

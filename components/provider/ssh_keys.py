@@ -1,4 +1,4 @@
-"""SSH keys of a stack, as resources: each machine's own, made before the machine, and the operator's for all of them."""
+"""SSH keys of a stack, as resources: each machine's own, made before the machine, and the operator's for all."""
 
 from __future__ import annotations
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from components.setup import checks, commands, engines, kubectls, labs, progress, updates
+from components.setup import checks, commands, engines, kubectls, labs, libvirt_plugins, progress, updates
 from components.setup.clones import Clone, Stack
 from components.setup.errors import SetupError
 
+_NIGHTLY_INTERVAL_SECONDS = 60.0
 _IMAGES = ("machine", "oci", "bundle")
 
 
@@ -41,6 +42,8 @@ def up(stack: Stack) -> int:
     try:
         engine = engines.find(stack.clone.root)
         _offer_kubectl(stack.clone)
+        if _host_kind(stack) == "libvirtVm":
+            libvirt_plugins.ensure(stack, engine)
         times.ended("tools")
     finally:
         failed = [kind for kind, builder in builders.items() if builder.wait() != 0]
@@ -65,6 +68,8 @@ def destroy(stack: Stack) -> int:
     status = 0
     if updates.exists(stack):
         engine = engines.find(stack.clone.root)
+        if _host_kind(stack) == "libvirtVm":
+            libvirt_plugins.ensure(stack, engine)
         updates.ensure(stack, engine)
         updates.recover(stack, engine)
         status = updates.destroy(stack, engine)
@@ -90,7 +95,9 @@ def test(clone: Clone) -> int:
 
 def nightly(clone: Clone) -> int:
     """Run the tests that are too long for every change: virtual machines, faults, fuzzing."""
-    return program(clone, "pytest", "-m", "nightly", "--ignore=tests/hosts")
+    # Each test is named as it begins, since some take many minutes and say nothing until they end.
+    with progress.heartbeat("nightly tests", interval_seconds=_NIGHTLY_INTERVAL_SECONDS):
+        return program(clone, "pytest", "-v", "-m", "nightly", "--ignore=tests/hosts")
 
 
 def verify(stack: Stack) -> int:
@@ -126,11 +133,16 @@ def _start_image_builders(stack: Stack) -> dict[str, subprocess.Popen[bytes]]:
     # Side by side with the tools, since each waits for its own network or compiler. They show their own progress.
     root = stack.clone.root
     kinds = [kind for kind in _IMAGES if (root / "images" / kind / "__main__.py").is_file()]
-    if _host_kind(stack) != "machineContainer":
+    host_kind = _host_kind(stack)
+    if host_kind == "bareMetal":
         kinds.remove("machine")
+    options = {"machine": ["--virtual"]} if host_kind == "libvirtVm" else {}
     return {
         kind: subprocess.Popen(
-            [sys.executable, "-m", f"images.{kind}"], cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [sys.executable, "-m", f"images.{kind}", *options.get(kind, [])],
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         for kind in kinds
     }

@@ -119,14 +119,19 @@ def difference(entry: dict[str, Any], old: dict[str, Any] | None, content: bytes
     return {**shown, "before": before, "after": text}
 
 
-def unit_digests(files: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """By unit, one digest over its definition (unit file and drop-ins) and one over everything else it reads."""
+def unit_digests(files: list[dict[str, Any]], unwritten: list[str]) -> dict[str, dict[str, str]]:
+    """By unit, one digest over its definition (unit file and drop-ins) and one over everything else it reads.
+
+    When a file was written is part of it: one that was changed by hand and put right again has its old content, but the
+    daemon may have been started in between. `unwritten` are files that a check leaves as they are.
+    """
     parts: dict[str, dict[str, list[str]]] = {}
     for entry in files:
         if not entry.get("unit"):
             continue
         part = "definition" if entry["path"].startswith(DEFINITIONS) else "configuration"
-        line = " ".join((entry["path"], entry["sha256"], entry["mode"], entry["owner"], entry["group"]))
+        written = "" if entry["path"] in unwritten else str(Path(entry["path"]).stat().st_mtime_ns)
+        line = " ".join((entry["path"], entry["sha256"], entry["mode"], entry["owner"], entry["group"], written))
         parts.setdefault(entry["unit"], {"definition": [], "configuration": []})[part].append(line)
     return {
         unit: {part: hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() for part, lines in both.items()}
@@ -204,7 +209,7 @@ def place(role: str, files: list[dict[str, Any]], bodies: list[bytes], *, check:
         "changed": bool(changed) or before != files,
         "files": changed,
         "diff": differences,
-        "units": unit_digests(files),
+        "units": unit_digests(files, changed if check else []),
     }
 
 

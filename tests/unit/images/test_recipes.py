@@ -34,6 +34,21 @@ def test_a_wrong_key_or_value_is_named(tmp_path: Path, line: str, named: str) ->
         recipes.load(file)
 
 
+def test_a_recipe_that_extends_another_adds_to_it(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(MINIMAL + "files: {/etc/one: a, /etc/two: b}\n")
+    more = tmp_path / "more.yaml"
+    more.write_text("extends: recipe.yaml\npackages: [systemd, udev]\nsuite: forky\nfiles: {/etc/two: c}\n")
+    recipe = recipes.load(more)
+    assert recipe.packages == ["systemd", "udev"]
+    assert recipe.suite == "forky"
+    assert recipe.files == {"/etc/one": "a", "/etc/two": "c"}
+
+
+@pytest.mark.parametrize("path", [recipes.VIRTUAL, recipes.HYPERVISOR])
+def test_the_recipes_that_extend_the_projects_are_valid(path: Path) -> None:
+    assert set(recipes.load().packages) < set(recipes.load(path).packages)
+
+
 def test_a_comment_does_not_change_what_it_means(tmp_path: Path) -> None:
     one, two, three = (tmp_path / name for name in "123")
     one.write_text(MINIMAL)

@@ -80,6 +80,19 @@ def test_repairs_drift_and_only_that(tmp_path: Path, drift: str) -> None:
 
 
 @root
+def test_units_are_told_of_a_repair(tmp_path: Path) -> None:
+    wanted = [entry(tmp_path / "a", b"one\n", unit="x.service"), entry(tmp_path / "b", b"two\n", unit="y.service")]
+    first = files.place("role", wanted, [b"one\n", b"two\n"], check=False)["units"]
+    assert files.place("role", wanted, [b"one\n", b"two\n"], check=False)["units"] == first
+    (tmp_path / "a").write_bytes(b"by hand\n")
+    foreseen = files.place("role", wanted, [b"one\n", b"two\n"], check=True)["units"]
+    repaired = files.place("role", wanted, [b"one\n", b"two\n"], check=False)["units"]
+    for seen in (foreseen, repaired):
+        assert seen["x.service"] != first["x.service"]
+        assert seen["y.service"] == first["y.service"]
+
+
+@root
 def test_removes_what_it_no_longer_has(tmp_path: Path) -> None:
     both = [entry(tmp_path / "a", b"one\n"), entry(tmp_path / "b", b"two\n")]
     files.place("role", both, [b"one\n", b"two\n"], check=False)

@@ -11,6 +11,13 @@ from stacks import settings
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGa9"
 
 
+HYPERVISOR = {
+    "hostKind": "libvirtVm",
+    "hypervisor": "qemu+ssh://root@192.0.2.5/system",
+    "hypervisorHostKey": KEY,
+}
+
+
 def parse(config: dict[str, str] | None = None, stack: str = "dev") -> settings.Settings:
     return settings.parse(stack=stack, clone_id="0a1b2c", config=config or {})
 
@@ -45,6 +52,14 @@ def test_stacks_of_one_clone_never_share_a_network() -> None:
             assert not ipaddress.ip_network(network).overlaps(ipaddress.ip_network(other[key]))
 
 
+def test_virtual_machines_have_a_hypervisor() -> None:
+    stack = parse({**HYPERVISOR, "vmBridge": "br0", "hostNetwork": "192.0.2.0/24"}, stack="vm")
+    assert stack.hypervisor is not None
+    assert (stack.hypervisor.bridge, stack.hypervisor.cpus) == ("br0", 2)
+    assert (stack.host_gateway, stack.host_prefix) == ("192.0.2.1", 24)
+    assert [machine.name for machine in stack.machines] == ["vm-cp-1", "vm-node-1"]
+
+
 def test_adopted_machines_keep_what_was_said_of_them() -> None:
     stack = parse(machines(machine("192.0.2.7", name="alpha", port=2222, user="admin"), machine("192.0.2.8", "node")))
     assert [(item.name, item.address, item.port, item.user) for item in stack.machines] == [
@@ -76,6 +91,13 @@ def test_adopted_machines_keep_what_was_said_of_them() -> None:
         ({"clusterDomain": "Cluster.Local"}, "clusterDomain"),
         ({"certificateDays": "1"}, "certificateDays"),
         ({"machines": "[]"}, "machines"),
+        ({"purpose": "fun"}, "purpose"),
+        ({"vmBridge": "br0"}, "vmBridge"),
+        ({**HYPERVISOR, "hypervisor": "qemu:///system"}, "hypervisor"),
+        ({"hostKind": "libvirtVm"}, "hypervisor"),
+        ({**HYPERVISOR, "hypervisorHostKey": "ssh-rsa AAAA"}, "hypervisorHostKey"),
+        ({**HYPERVISOR, "vmBridge": "br 0"}, "vmBridge"),
+        ({**HYPERVISOR, "vmMemory": "64"}, "vmMemory"),
         ({"hostKind": "bareMetal"}, "machines"),
         ({"hostKind": "bareMetal", "machines": "{"}, "machines"),
         ({**machines(machine("192.0.2.7")), "nodes": "1"}, "nodes"),

@@ -90,6 +90,7 @@ class Schema:
         "preserve_unknown",
         "properties",
         "required",
+        "rules",
         "type",
     )
 
@@ -113,6 +114,8 @@ class Schema:
         self.constraints: Mapping[str, Any] = _NONE
         # The closure that `conformance` made of this node; a copy differs in markers only and may share it.
         self.compiled: Callable[[Any], Any] | None = None
+        # What `validation.rules` made of the rules at and below this node; None before it was asked.
+        self.rules: Any = None
 
     def __repr__(self) -> str:
         return f"<Schema {self.name or self.type or 'any'}>"

@@ -24,6 +24,7 @@ from keelson.api.validation import (
     pod_updates,
     pods,
     policies,
+    rules,
     services,
     structural,
     workloads,
@@ -84,4 +85,5 @@ def validate_update(resource: Resource, new: Object, old: Object, *, subresource
 
 def validate_structural(schema: Schema, obj: Object, old: Object | None = None) -> Causes:
     """What is wrong with a custom resource by its CRD version's schema; what didn't change from `old` is let be."""
-    return structural.validate(schema, obj, old)
+    found = structural.validate(schema, obj, old)
+    return found + rules.validate(schema, obj, old, found=found)

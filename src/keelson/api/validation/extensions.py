@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from keelson.api import meta
+from keelson.api import meta, regexes
 from keelson.api.meta import Object
-from keelson.api.validation import causes, names, selectors
+from keelson.api.validation import causes, names, rules, selectors
 from keelson.api.validation.causes import Causes
 
 _FAILURES = ("Fail", "Ignore")
@@ -83,7 +83,10 @@ def _versions(out: Causes, spec: Object) -> None:
         else:
             if schema.get("type") != "object":
                 out.append(causes.invalid(f"{where}.type", schema.get("type"), "must be object"))
+            before = len(out)
             _structural(out, where, schema, root=True)
+            if len(out) == before:
+                out.extend(rules.check(where, schema))
         scale = (version.get("subresources") or {}).get("scale")
         if scale is not None:
             for field, base in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
@@ -117,8 +120,8 @@ def _structural(out: Causes, path: str, schema: Object, *, root: bool = False) -
     pattern = schema.get("pattern")
     if pattern:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            regexes.compile(pattern)
+        except regexes.PatternError as error:
             out.append(
                 causes.invalid(f"{path}.pattern", pattern, f"must be a valid regular expression, but isn't: {error}")
             )

@@ -1,6 +1,6 @@
 """Judges a custom resource by its CRD version's schema: types, enumerations, bounds, patterns, logic, list keys.
 
-Rules in CEL (`x-kubernetes-validations`) are not judged here; they need an evaluator with a budget.
+Rules in CEL (`x-kubernetes-validations`) are judged by `rules`, once the object has its schema's shape.
 What a ratcheting update leaves unchanged is not judged again (KEP-4008). The messages are upstream's validator's.
 """
 
@@ -10,10 +10,9 @@ import ipaddress
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from keelson.api import quantities
+from keelson.api import quantities, regexes
 from keelson.api.meta import Object, parse_time
 from keelson.api.schemas import Schema, structural
 from keelson.api.validation import causes
@@ -59,11 +58,6 @@ _FORMATS: dict[str, Callable[[str], object]] = {
     "quantity": quantities.parse,
     "uuid": _uuid,
 }
-
-
-@lru_cache(maxsize=256)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def _type_name(value: Any) -> str:
@@ -167,7 +161,7 @@ class _Judge:
             self.out.append(causes.invalid(path, value, f"{path} in body should be at least {least} chars long"))
         if most is not None and len(value) > most:
             self.out.append(causes.too_long(path, most))
-        if pattern is not None and not _pattern(pattern).search(value):
+        if pattern is not None and regexes.compile(pattern).search(value) is None:
             self.out.append(causes.invalid(path, value, f"{path} in body should match '{pattern}'"))
         check = _FORMATS.get(rules.get("format", ""))
         if check is not None:

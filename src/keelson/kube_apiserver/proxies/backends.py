@@ -68,6 +68,8 @@ class Backend(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._head: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = Answer(0)
+        # What came before the head's end, and what its fields add up to.
+        self._before_head = 0
         self._header_size = 0
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -116,14 +118,14 @@ class Backend(asyncio.Protocol):
             self._after_upgrade += data
             return
         if not self._head.done():
-            self._header_size += len(data)
+            self._before_head += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._after_upgrade += data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             self._fail(f"malformed HTTP response: {error}")
-        if not self._head.done() and self._header_size > _MOST_HEADER_BYTES:
+        if not self._head.done() and self._before_head > _MOST_HEADER_BYTES:
             self._fail("the response's headers are too large")
 
     def eof_received(self) -> bool:
@@ -162,9 +164,14 @@ class Backend(asyncio.Protocol):
     # --- httptools' callbacks
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_size += len(name) + len(value)
+        if self._header_size > _MOST_HEADER_BYTES:
+            self._fail("the response's headers are too large")
         self._answer.headers.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        if self._failure:
+            return
         answer = self._answer
         answer.status = self._parser.get_status_code()
         if 100 <= answer.status < 200 and answer.status != 101:

@@ -121,6 +121,8 @@ class Session:
         while len(self._buffer) >= 8:
             first, second = struct.unpack_from(">II", self._buffer)
             flags, size = second >> 24, second & 0xFFFFFF
+            if not first >> 31 and (first >= self._next_stream or not first & 1):
+                raise SpdyError(f"data of stream {first}, which nobody opened")
             if size > MOST_FRAME_BYTES:
                 raise SpdyError(f"a frame of {size} bytes")
             if len(self._buffer) < 8 + size:

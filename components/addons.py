@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pulumi
 
-from components.resources import ClusterObjects
+from components.resources import ClusterObjects, ControlPlaneLabels
 from components.role_variables import POD_NETWORK_USER
 
 Manifest = dict[str, Any]
@@ -25,10 +25,11 @@ _CSR: Final = "system:certificates.k8s.io:certificatesigningrequests"
 
 @dataclass(frozen=True, slots=True)
 class AddonsArgs:
-    """The operator's kubeconfig, the token of joining kubelets, and what the DNS is."""
+    """The operator's kubeconfig, the token of joining kubelets, the control plane's node names, and what the DNS is."""
 
     kubeconfig: pulumi.Output[str]
     bootstrap_token: pulumi.Output[str]
+    control_plane: Sequence[str]
     dns_address: str
     dns_image: str
     cluster_domain: str
@@ -51,6 +52,9 @@ class Addons(pulumi.ComponentResource):
             kubeconfig=args.kubeconfig,
             objects=dns(address=args.dns_address, image=args.dns_image, domain=args.cluster_domain),
             opts=child,
+        )
+        self.labels = ControlPlaneLabels(
+            "control-plane-labels", kubeconfig=args.kubeconfig, nodes=args.control_plane, opts=child
         )
         self.register_outputs({})
 

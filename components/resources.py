@@ -356,6 +356,25 @@ class ClusterObjects(pulumi.CustomResource):
         )
 
 
+class ControlPlaneLabels(pulumi.CustomResource):
+    """The label of control-plane nodes: see `components.provider.control_plane_labels`."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        kubeconfig: pulumi.Input[str],
+        nodes: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            "keelson:index:ControlPlaneLabels",
+            resource_name,
+            {"kubeconfig": kubeconfig, "nodes": list(nodes), "labelled": None},
+            opts,
+        )
+
+
 class Verification(pulumi.CustomResource):
     """The suite of checks run against the hosts: see `components.provider.verification`."""
 

@@ -133,6 +133,7 @@ if stack.purpose == "cluster":
         AddonsArgs(
             kubeconfig=kubeconfig,
             bootstrap_token=secrets.bootstrap_token,
+            control_plane=[host.name for host in control_hosts],
             dns_address=stack.dns_address,
             dns_image=cluster.release.dns_image,
             cluster_domain=stack.cluster_domain,

@@ -7,6 +7,7 @@ from components.provider.booted_machine import BootedMachine
 from components.provider.certificate import Certificate
 from components.provider.certificate_authority import CertificateAuthority
 from components.provider.cluster_objects import ClusterObjects
+from components.provider.control_plane_labels import ControlPlaneLabels
 from components.provider.convergence import Convergence
 from components.provider.hypervisor import Hypervisor
 from components.provider.kinds import Kind, Registry
@@ -31,6 +32,7 @@ _KINDS: tuple[Kind, ...] = (
     BootedMachine(),
     Convergence(),
     ClusterObjects(),
+    ControlPlaneLabels(),
     Verification(),
 )
 

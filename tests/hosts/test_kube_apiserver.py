@@ -78,3 +78,7 @@ def test_serves_version(host: Any, machine: Machine) -> None:
     status, body = machines.request(machine.address, PORT, "/version", authority)
     assert status == 200
     assert json.loads(body)["major"] == "1"
+
+
+def test_its_node_is_known_as_control_plane(cluster: Cluster, machine: Machine) -> None:
+    assert "node-role.kubernetes.io/control-plane" in cluster.node(machine.name).metadata.labels

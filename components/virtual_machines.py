@@ -70,7 +70,8 @@ class VirtualMachines(pulumi.ComponentResource):
             opts=child,
         )
         provider = libvirt.Provider("libvirt", uri=self._hypervisor.connection_uri, opts=child)
-        self._child = pulumi.ResourceOptions(parent=self, provider=provider)
+        # Names on the hypervisor are the lab's, so a replacement finds its own taken until the old one is gone.
+        self._child = pulumi.ResourceOptions(parent=self, provider=provider, delete_before_replace=True)
         self._kept = pulumi.ResourceOptions(parent=self, provider=provider, ignore_changes=["source"])
         self._pool = libvirt.Pool(
             "pool",
@@ -140,7 +141,8 @@ class VirtualMachines(pulumi.ComponentResource):
             autostart=True,
             kernel=self._kernel.id,
             initrd=self._initrd.id,
-            cmdlines=[{"root": "/dev/vda", "console": "ttyS0", "_": "rw"}],
+            # Words without a value apart, as the plugin reads them back.
+            cmdlines=[{"root": "/dev/vda", "console": "ttyS0"}, {"_": "rw"}],
             cpu=libvirt.DomainCpuArgs(
                 mode=self._hypervisor.domain_type.apply(lambda kind: "host-passthrough" if kind == "kvm" else "maximum")
             ),

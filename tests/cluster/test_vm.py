@@ -117,6 +117,9 @@ def test_boots_converges_is_verified_and_is_gone(stack: Stack, hypervisor: Hyper
     assert stack.make("ssh", f"HOST={name}", "CMD=systemctl is-active containerd") == "active\n"
     assert name in ssh(hypervisor.host, "virsh list --name")
 
+    quiet = stack.pulumi("preview", "--refresh", "--expect-no-changes", "--non-interactive")
+    assert quiet.status == 0, quiet.told
+
     stack.make("destroy")
     assert ssh(hypervisor.host, "virsh list --all --name").strip() == ""
     assert ssh(hypervisor.host, "virsh pool-list --all --name").strip() == ""

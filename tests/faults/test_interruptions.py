@@ -17,25 +17,19 @@ from tests.faults.interruptions import Cut, cut_up
 STACK = "cut"
 _FIRST = f"{STACK}-cp-1"
 
+
+def _converges(*roles: str) -> dict[str, str]:
+    return {f"role {role}": rf"{_FIRST}: {role} : " for role in roles}
+
+
 # A line of Pulumi's that tells of each phase.
 PHASES = {
     "pki": r"CertificateAuthority .* creating",
     "hosts": r"MachineContainer .* boots",
-    **{
-        f"role {role}": rf"{_FIRST}: {role} : "
-        for role in (
-            "base",
-            "etcd",
-            "kube_apiserver",
-            "kube_scheduler",
-            "kube_controller_manager",
-            "containerd",
-            "kubelet",
-            "pod_network",
-            "kube_proxy",
-        )
-    },
+    **_converges("base", "etcd", "kube_apiserver"),
+    # They wait for the API from the start, and are made while the other roles converge.
     "add-ons": r"ClusterObjects dns creat",
+    **_converges("kube_scheduler", "kube_controller_manager", "containerd", "kubelet", "kube_proxy", "pod_network"),
     "verification": r"Verification .* checks the hosts",
 }
 

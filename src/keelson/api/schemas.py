@@ -85,6 +85,7 @@ class Schema:
         "map_type",
         "merge_key",
         "name",
+        "names",
         "nullable",
         "patch_strategies",
         "preserve_unknown",
@@ -114,6 +115,8 @@ class Schema:
         self.constraints: Mapping[str, Any] = _NONE
         # The closure that `conformance` made of this node; a copy differs in markers only and may share it.
         self.compiled: Callable[[Any], Any] | None = None
+        # What a CRD's root schema says of metadata.name and metadata.generateName.
+        self.names: Schema | None = None
         # What `validation.rules` made of the rules at and below this node; None before it was asked.
         self.rules: Any = None
 
@@ -307,5 +310,7 @@ def structural(open_api_v3_schema: Mapping[str, Any], *, root: bool = True) -> S
     schema = _structural_node(open_api_v3_schema)
     if root:
         schema.type = "object"
+        names = schema.properties.get("metadata")
+        schema.names = names if names is not None and names.properties else None
         _add_type_meta(schema)
     return schema

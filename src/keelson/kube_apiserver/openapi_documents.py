@@ -1,7 +1,7 @@
 """OpenAPI as it is served: made in a thread when first asked for, kept compressed until the catalogue changes.
 
 `/openapi/v3` is an index whose entries carry a digest, so that clients may keep a document for ever (KEP-2896);
-`/openapi/v2` is everything in one Swagger document.
+`/openapi/v2` is everything in one Swagger document, in JSON or in the protobuf that kubectl wants of it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,53 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import orjson
 
 from keelson.api import errors
+from keelson.api.resources import Resource
 from keelson.kube_apiserver import versions
+from keelson.kube_apiserver.encodings import swagger
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request, Response
+from keelson.kube_apiserver.serving.negotiation import preferences
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 _JSON = "application/json"
+_ANY = {"*/*": _JSON, "application/*": _JSON, _JSON: _JSON}
+# What a client asks for to what it gets.
+_FORMS = {**_ANY, swagger.MEDIA_TYPE: swagger.MEDIA_TYPE, swagger.DEPRECATED_MEDIA_TYPE: swagger.MEDIA_TYPE}
 _LEVEL = 5
+
+
+class _Content(NamedTuple):
+    """What a document is made of, as it was at one moment of the catalogue."""
+
+    resources: list[Resource]
+    # By (group, version, kind): the structural schema and the kind of lists.
+    customs: dict[tuple[str, str, str], tuple[Mapping[str, Any], str]]
+
+
+def _media_type(accept: str, path: str) -> str:
+    """The form of the answer. Raises StatusError 406."""
+    forms = _FORMS if path == "v2" else _ANY
+    for media, _, quality in preferences(accept):
+        if quality > 0 and media in forms:
+            return forms[media]
+    raise errors.not_acceptable(sorted(set(forms.values())))
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    found = {name: quality for name, _, quality in preferences(accept_encoding)}
+    return found.get("gzip", found.get("*", 0.0)) > 0
+
+
+def _has(if_none_match: str, etag: str) -> bool:
+    """Whether a client has this version already (RFC 9110, If-None-Match, compared weakly)."""
+    return any(each.strip().removeprefix("W/") in (etag, "*") for each in if_none_match.split(","))
 
 
 class OpenApi:
@@ -30,60 +64,83 @@ class OpenApi:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._generation = -1
-        self._kept: dict[str, tuple[bytes, str]] = {}
+        self._kept: dict[tuple[str, str], tuple[bytes, str]] = {}
         self._making: dict[str, asyncio.Lock] = {}
 
     async def handle(self, request: Request, info: RequestInfo, _user: User) -> Response:
-        """The index or a document. Raises StatusError 404, 406."""
+        """The index or a document. Raises StatusError 404, 405, 406."""
         if info.verb not in ("get", "head"):
             raise errors.method_not_allowed(info.verb, info.path)
-        accept = request.headers.get("accept", "*/*")
-        if not any(wanted in accept for wanted in ("*/*", _JSON, "application/*")):
-            raise errors.not_acceptable((_JSON,))
         path = info.path.removeprefix("/openapi/").rstrip("/")
-        if self._generation != self._catalogue.generation:
-            self._kept.clear()
-            self._generation = self._catalogue.generation
-        async with self._making.setdefault(path, asyncio.Lock()):
-            kept = self._kept.get(path)
-            if kept is None:
-                body = await asyncio.to_thread(self._make, path)
-                if body is None:
-                    del self._making[path]
-                    raise errors.path_not_found()
-                digest = hashlib.sha512(body).hexdigest().upper()
-                kept = self._kept[path] = (await asyncio.to_thread(gzip.compress, body, _LEVEL), f'"{digest}"')
-        packed, etag = kept
+        media_type = _media_type(request.headers.get("accept") or "*/*", path)
+        packed, etag = await self._document(path, media_type)
         headers = [("ETag", etag), ("Vary", "Accept, Accept-Encoding")]
         wanted_digest = request.parameter("hash")
         if wanted_digest:
             headers.append(("Cache-Control", "public, immutable"))
-        if request.headers.get("if-none-match") == etag:
-            return Response(304, b"", _JSON, headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(200, packed, _JSON, [*headers, ("Content-Encoding", "gzip")])
-        return Response(200, await asyncio.to_thread(gzip.decompress, packed), _JSON, headers)
+        if _has(request.headers.get("if-none-match", ""), etag):
+            return Response(304, b"", media_type, headers)
+        if _takes_gzip(request.headers.get("accept-encoding", "")):
+            return Response(200, packed, media_type, [*headers, ("Content-Encoding", "gzip")])
+        return Response(200, await asyncio.to_thread(gzip.decompress, packed), media_type, headers)
 
-    def _make(self, path: str) -> bytes | None:
-        # The generator of documents is needed only by those who ask for one.
-        from keelson.api import openapi
+    async def _document(self, path: str, media_type: str) -> tuple[bytes, str]:
+        """A document, compressed, and its ETag. Raises StatusError 404."""
+        # One lock for all forms: two of them at once would need the memory of both.
+        lock = self._making.setdefault(path, asyncio.Lock())
+        async with lock:
+            if self._generation != self._catalogue.generation:
+                self._kept.clear()
+                self._generation = self._catalogue.generation
+            kept = self._kept.get((path, media_type))
+            if kept is not None:
+                return kept
+            generation = self._generation
+            made = await asyncio.to_thread(_packed, path, media_type, self._content())
+            if made is None:
+                # Whoever waits for the lock finds nothing either, and may have removed it already.
+                self._making.pop(path, None)
+                raise errors.path_not_found()
+            if generation == self._catalogue.generation:
+                self._kept[path, media_type] = made
+            return made
 
-        resources = list(self._catalogue.resources())
-        customs: dict[tuple[str, str, str], Any] = {
-            (served.resource.group, served.resource.version, served.resource.kind): openapi.Custom(
-                served.extras["openAPIV3Schema"], served.list_kind
+    def _content(self) -> _Content:
+        """Taken here and not in the thread, since the catalogue may change meanwhile."""
+        customs = {
+            (served.resource.group, served.resource.version, served.resource.kind): (
+                served.extras["openAPIV3Schema"],
+                served.list_kind,
             )
             for served in self._catalogue
             if served.custom
         }
-        release = versions.info()["gitVersion"]
-        if path == "v2":
-            return openapi.document_v2(resources, release=release, customs=customs)
-        if path == "v3":
-            return orjson.dumps(openapi.index_v3(resources, customs))
-        parts = path.split("/")
-        if parts[:2] == ["v3", "api"] and len(parts) == 3:
-            return openapi.document_v3(resources, "", parts[2], release=release, customs=customs)
-        if parts[:2] == ["v3", "apis"] and len(parts) == 4:
-            return openapi.document_v3(resources, parts[2], parts[3], release=release, customs=customs)
+        return _Content(list(self._catalogue.resources()), customs)
+
+
+def _packed(path: str, media_type: str, content: _Content) -> tuple[bytes, str] | None:
+    body = _made(path, media_type, content)
+    if body is None:
         return None
+    return gzip.compress(body, _LEVEL, mtime=0), f'"{hashlib.sha512(body).hexdigest().upper()}"'
+
+
+def _made(path: str, media_type: str, content: _Content) -> bytes | None:
+    # The generator of documents is needed only by those who ask for one.
+    from keelson.api import openapi
+
+    resources = content.resources
+    customs = {key: openapi.Custom(*custom) for key, custom in content.customs.items()}
+    release = versions.info()["gitVersion"]
+    if path == "v2" and media_type == swagger.MEDIA_TYPE:
+        return swagger.document(openapi.swagger(resources, release=release, customs=customs))
+    if path == "v2":
+        return openapi.document_v2(resources, release=release, customs=customs)
+    if path == "v3":
+        return orjson.dumps(openapi.index_v3(resources, customs))
+    parts = path.split("/")
+    if parts[:2] == ["v3", "api"] and len(parts) == 3:
+        return openapi.document_v3(resources, "", parts[2], release=release, customs=customs)
+    if parts[:2] == ["v3", "apis"] and len(parts) == 4:
+        return openapi.document_v3(resources, parts[2], parts[3], release=release, customs=customs)
+    return None

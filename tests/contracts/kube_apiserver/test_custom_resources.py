@@ -418,3 +418,26 @@ async def test_discovery_and_openapi_follow(cluster: Cluster, client: Client, gr
     assert f"/apis/{group}/v1/widgets/{{name}}/status" in document["paths"]
     made = await client.create(resource(group, namespaced=False), widget(group, "", "a"))
     assert "namespace" not in made["metadata"]
+
+
+async def test_rules_in_cel_judge_definitions_and_objects(cluster: Cluster, group: str, namespace: str) -> None:
+    def kubectl(*arguments: str, **more: Any) -> str:
+        return cluster.kubectl(*arguments, f"--namespace={namespace}", **more)
+
+    made = version()
+    spec = made["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [{"rule": "self.replicas <= self.size", "message": "too many for its size"}]
+    spec["properties"]["color"]["x-kubernetes-validations"] = [{"rule": "self == oldSelf", "message": "is for life"}]
+    broken = copy.deepcopy(made)
+    broken["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"][0]["rule"] = "self.zzz == 1"
+    said = kubectl("create", "-f", "-", input=yaml.safe_dump(definition(group, broken)), check=False)
+    assert "undefined field 'zzz'" in said
+    kubectl("create", "-f", "-", input=yaml.safe_dump(definition(group, made)))
+    kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=10s")
+    bad = yaml.safe_dump(widget(group, namespace, "a", replicas=4))
+    said = kubectl("create", "-f", "-", input=bad, check=False)
+    assert 'The Widget "a" is invalid: spec: Invalid value: "object": too many for its size' in said
+    kubectl("create", "-f", "-", input=yaml.safe_dump(widget(group, namespace, "a", replicas=3)))
+    said = kubectl("patch", f"widget.{group}/a", "--type=merge", "-p", '{"spec":{"color":"green"}}', check=False)
+    assert 'spec.color: Invalid value: "string": is for life' in said
+    kubectl("patch", f"widget.{group}/a", "--type=merge", "-p", '{"spec":{"replicas":2}}')

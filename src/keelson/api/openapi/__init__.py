@@ -119,10 +119,10 @@ def document_v3(
     return orjson.dumps(document)
 
 
-def document_v2(resources: Iterable[Resource], *, release: str, customs: Customs | None = None) -> bytes:
-    """The Swagger 2.0 document of everything that is served."""
+def swagger(resources: Iterable[Resource], *, release: str, customs: Customs | None = None) -> dict[str, Any]:
+    """The Swagger 2.0 document of everything that is served, as a value."""
     paths, schemas = _described(resources, customs or {}, v3=False)
-    document = {
+    return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": release},
         "paths": paths,
@@ -130,4 +130,8 @@ def document_v2(resources: Iterable[Resource], *, release: str, customs: Customs
         "securityDefinitions": {"BearerToken": _SECURITY},
         "security": [{"BearerToken": []}],
     }
-    return orjson.dumps(document)
+
+
+def document_v2(resources: Iterable[Resource], *, release: str, customs: Customs | None = None) -> bytes:
+    """The Swagger 2.0 document of everything that is served, in JSON."""
+    return orjson.dumps(swagger(resources, release=release, customs=customs))

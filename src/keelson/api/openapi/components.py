@@ -115,6 +115,10 @@ _V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
 
 def custom(group: str, version: str, kind: str, schema: Node, *, v3: bool) -> dict[str, Any]:
     """The definition of a custom kind from its structural schema."""
+    kinds = [{"group": group, "version": version, "kind": kind}]
+    if not v3 and schema.get("x-kubernetes-preserve-unknown-fields"):
+        # Were any property named, readers of Swagger 2.0 would refuse all others.
+        return {"type": "object", "x-kubernetes-group-version-kind": kinds}
     refer = reference_v3 if v3 else reference_v2
     result = dict(schema) if v3 else _plain(schema)
     metadata: dict[str, Any] = refer(OBJECT_META)
@@ -128,7 +132,7 @@ def custom(group: str, version: str, kind: str, schema: Node, *, v3: bool) -> di
         **result,
         "type": "object",
         "properties": properties,
-        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": kind}],
+        "x-kubernetes-group-version-kind": kinds,
     }
 
 

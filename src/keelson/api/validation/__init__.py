@@ -30,8 +30,9 @@ from keelson.api.validation import (
     workloads,
 )
 from keelson.api.validation.causes import Cause, Causes
+from keelson.api.validation.rules import price as rules_price
 
-__all__ = ["Cause", "Causes", "validate_create", "validate_structural", "validate_update"]
+__all__ = ["Cause", "Causes", "rules_price", "validate_create", "validate_structural", "validate_update"]
 
 _CREATE: dict[tuple[str, str], Callable[[Object], Causes]] = {
     **pods.CREATE,

@@ -7,7 +7,7 @@ from typing import Any
 
 from keelson.api import meta, regexes
 from keelson.api.meta import Object
-from keelson.api.validation import causes, names, rules, selectors
+from keelson.api.validation import causes, custom_versions, names, rules, selectors
 from keelson.api.validation.causes import Causes
 
 _FAILURES = ("Fail", "Ignore")
@@ -23,7 +23,13 @@ _FORBIDDEN = ("$ref", "definitions", "dependencies", "id", "patternProperties", 
 
 
 def create_definition(obj: Object) -> Causes:
-    """A CustomResourceDefinition."""
+    """A new CustomResourceDefinition."""
+    out = _definition(obj)
+    custom_versions.approval(out, obj, (obj.get("spec") or {}).get("group") or "")
+    return out
+
+
+def _definition(obj: Object) -> Causes:
     out: Causes = []
     spec = obj.get("spec") or {}
     group, found = spec.get("group") or "", spec.get("names") or {}
@@ -87,6 +93,7 @@ def _versions(out: Causes, spec: Object) -> None:
             _structural(out, where, schema, root=True)
             if len(out) == before:
                 out.extend(rules.check(where, schema))
+                custom_versions.details(out, path, version)
         scale = (version.get("subresources") or {}).get("scale")
         if scale is not None:
             for field, base in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
@@ -145,7 +152,7 @@ def _structural(out: Causes, path: str, schema: Object, *, root: bool = False) -
 
 def update_definition(new: Object, old: Object) -> Causes:
     """A change of a CustomResourceDefinition: what stored objects depend on is for life once established."""
-    out = create_definition(new)
+    out = _definition(new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     if meta.condition_is(old, "Established"):
         causes.unchanged(out, "spec.scope", spec.get("scope"), before.get("scope"))

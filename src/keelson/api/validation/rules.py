@@ -57,6 +57,11 @@ class _Rule:
             self.message = programs.compile(expression, {"self": self_type, "oldSelf": old})
 
     @property
+    def name(self) -> str:
+        """What it is called where it could not be evaluated."""
+        return self.stated.get("message") or self.text.strip()
+
+    @property
     def described(self) -> str:
         """What is said where the rule fails and has no better words."""
         return self.stated.get("message") or f"failed rule: {self.text.strip()}"
@@ -65,7 +70,7 @@ class _Rule:
 class _Rules:
     """The rules at one node and below it."""
 
-    __slots__ = ("below", "convert", "items", "properties", "rules", "schema")
+    __slots__ = ("below", "convert", "items", "price", "properties", "rules", "schema")
 
     def __init__(self, schema: Schema, rules: list[_Rule], convert: Conversion | None) -> None:
         self.schema = schema
@@ -74,6 +79,8 @@ class _Rules:
         self.properties: dict[str, _Rules] = {}
         self.items: _Rules | None = None
         self.below: _Rules | None = None
+        # Of the whole schema; only ever asked of its root.
+        self.price: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -114,6 +121,18 @@ def _tree(schema: Schema) -> _Rules | None:
     return found
 
 
+def price(schema: Schema) -> int:
+    """What the rules of a whole schema may cost together, in the units of cel.costs; 0 where it has none."""
+    tree = _tree(schema)
+    if tree is None:
+        return 0
+    if tree.price is None:
+        review = _Review([])
+        review.node(schema, "", root=True, times=1, correlated=True)
+        tree.price = review.total
+    return tree.price
+
+
 _ABSENT = object()
 
 
@@ -133,8 +152,7 @@ class _Judge:
                     continue
             elif same:
                 continue
-            self._rule(rules, rule, value, path, old)
-            if self._spent:
+            if not self._rule(rules, rule, value, path, old):
                 return
         if isinstance(value, dict):
             before = old if isinstance(old, dict) else {}
@@ -158,7 +176,8 @@ class _Judge:
                 before = item
             self.value(below, item, f"{path}[{position}]", before)
 
-    def _rule(self, rules: _Rules, rule: _Rule, value: Any, path: str, old: Any) -> None:
+    def _rule(self, rules: _Rules, rule: _Rule, value: Any, path: str, old: Any) -> bool:
+        """Judge by one rule; False where the budget is spent and nothing more is to be judged."""
         from keelson.api.cel.programs import CALL_BUDGET
         from keelson.api.cel.values import NONE, BudgetError, EvalError, OptionalValue
 
@@ -173,22 +192,23 @@ class _Judge:
                 variables["oldSelf"] = before
             result, cost = rule.program.run(variables, budget=min(CALL_BUDGET, self._left))
         except EvalError as error:
-            self.out.append(causes.invalid(where, kind, f"{error} evaluating rule: {rule.described}"))
-            return
+            self.out.append(causes.invalid(where, kind, f"{error} evaluating rule: {rule.name}"))
+            return True
         except ValueError as error:
             # Text that its schema takes for more than text and that is not; the schema's validation says so too.
-            self.out.append(causes.invalid(where, kind, f"{error} evaluating rule: {rule.described}"))
-            return
+            self.out.append(causes.invalid(where, kind, f"{error} evaluating rule: {rule.name}"))
+            return True
         except BudgetError:
             self._spent = True
             why = f"no further validation rules will be run due to call cost exceeds limit for rule: {rule.text}"
             if self._left < CALL_BUDGET:
                 why = "validation failed due to running out of cost budget, no further validation rules will be run"
             self.out.append(causes.invalid(where, kind, why))
-            return
+            return False
         self._left -= cost
         if result is not True:
             self.out.append(_failure(rule, where, kind, value, self._message(rule, variables)))
+        return True
 
     def _message(self, rule: _Rule, variables: Mapping[str, Any]) -> str:
         from keelson.api.cel.programs import CALL_BUDGET
@@ -346,8 +366,8 @@ def check(path: str, open_api_v3_schema: Mapping[str, Any]) -> Causes:
     if review.total > costs.SCHEMA_LIMIT:
         factor = costs.excess(review.total, costs.SCHEMA_LIMIT)
         why = (
-            "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of "
-            f"{factor} ({_SIMPLIFY})"
+            "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget "
+            f"by factor of {factor} ({_SIMPLIFY})"
         )
         review.out.append(causes.forbidden(path, why))
     return review.out

@@ -108,6 +108,8 @@ class _Judge:
         if schema.constraints:
             self.constraints(value, schema, path)
         if isinstance(value, dict):
+            if schema.embedded_resource:
+                self._embedded(value, path)
             self._object(value, schema, path, old if isinstance(old, dict) else {})
         elif isinstance(value, list):
             self._list(value, schema, path, old if isinstance(old, list) else [])
@@ -120,6 +122,16 @@ class _Judge:
             node = schema.properties.get(key, schema.additional_properties)
             if node is not None:
                 self.value(child, node, f"{path}.{key}" if path else key, old.get(key))
+
+    def _embedded(self, value: Object, path: str) -> None:
+        """x-kubernetes-embedded-resource: an object of its own, with a type and metadata."""
+        for key in ("apiVersion", "kind"):
+            if not value.get(key):
+                self.out.append(causes.required(f"{path}.{key}", "must not be empty"))
+            elif not isinstance(value[key], str):
+                self.out.append(causes.invalid(f"{path}.{key}", value[key], "must be a string"))
+        if not isinstance(value.get("metadata", {}), dict):
+            self.out.append(causes.invalid(f"{path}.metadata", value["metadata"], "must be an object"))
 
     def _list(self, value: list[Any], schema: Schema, path: str, old: list[Any]) -> None:
         keys = schema.list_map_keys if schema.list_type == "map" else ()
@@ -206,6 +218,13 @@ def _passes(value: Any, branch: dict[str, Any]) -> bool:
     return not judge.out
 
 
+def value_causes(schema: Schema, value: Any, path: str) -> Causes:
+    """The causes why a value is none of a schema's, wherever it stands."""
+    judge = _Judge()
+    judge.value(value, schema, path, None)
+    return judge.out
+
+
 def validate(schema: Schema, obj: Object, old: Object | None = None) -> Causes:
     """The causes why `obj` is no valid object of the schema; metadata, apiVersion and kind have rules of their own."""
     judge = _Judge()
@@ -220,4 +239,14 @@ def validate(schema: Schema, obj: Object, old: Object | None = None) -> Causes:
         node = schema.properties.get(key, schema.additional_properties)
         if node is not None:
             judge.value(child, node, key, before.get(key))
+    if schema.names is not None:
+        _names(judge, schema.names, obj)
     return judge.out
+
+
+def _names(judge: _Judge, schema: Schema, obj: Object) -> None:
+    """A schema may narrow the names of its objects, and nothing else of their metadata."""
+    for field, node in schema.properties.items():
+        found = (obj.get("metadata") or {}).get(field)
+        if found is not None:
+            judge.value(found, node, f"metadata.{field}", None)

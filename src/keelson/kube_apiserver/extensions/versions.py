@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keelson.api import conformance, defaults, schemas
+from keelson.api import conformance, defaults, errors, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import VERBS, Resource
 from keelson.api.schemas import Schema
@@ -58,16 +58,39 @@ def _open_api(version: Object) -> Object:
 class Reader:
     """Brings objects that come out of the store into the shape of the version that they say they have."""
 
-    def __init__(self, group: str, by_version: Mapping[str, Schema], stored: str) -> None:
+    def __init__(self, definition: Object, by_version: Mapping[str, Schema]) -> None:
+        group, stored = definition["spec"]["group"], stored_version(definition)
         self._by_version = {f"{group}/{name}": schema for name, schema in by_version.items()}
-        self._stored = by_version[stored]
+        self._stored_schema = by_version[stored]
+        self._only = f"{group}/{stored}" if _by_webhook(definition) else ""
 
     def __call__(self, obj: Object) -> Object:
-        """The object, pruned and defaulted in place."""
-        schema = self._by_version.get(obj.get("apiVersion") or "", self._stored)
+        """The object, pruned and defaulted in place. Raises StatusError 500 where only a webhook could read it."""
+        version = obj.get("apiVersion") or ""
+        if self._only and version != self._only:
+            raise _unconverted(version, self._only)
+        schema = self._by_version.get(version, self._stored_schema)
         conformance.prune(obj, schema)
         defaults.apply_structural(schema, obj)
         return obj
+
+
+def _by_webhook(definition: Object) -> bool:
+    conversion = definition["spec"].get("conversion") or {}
+    return bool(conversion.get("strategy") == "Webhook")
+
+
+def _unconverted(version: str, wanted: str) -> errors.StatusError:
+    return errors.internal(f"conversion of {version} to {wanted} failed: webhooks are not called")
+
+
+def _refused(version: str, wanted: str) -> Callable[[Object], Object]:
+    """What stands where the CRD asks for a webhook: an object in the wrong shape would be worse than none."""
+
+    def convert(_obj: Object) -> Object:
+        raise _unconverted(version, wanted)
+
+    return convert
 
 
 def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Object]:
@@ -89,7 +112,7 @@ def served(definition: Object, root: str) -> list[Served]:
     stored = stored_version(definition)
     compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
     shapes = {version["name"]: _open_api(version) for version in versions}
-    reader = Reader(spec["group"], compiled, stored)
+    reader = Reader(definition, compiled)
     indexed = tuple(
         dict.fromkeys(
             field["jsonPath"].lstrip(".") for version in versions for field in version.get("selectableFields") or ()
@@ -104,7 +127,11 @@ def served(definition: Object, root: str) -> list[Served]:
         # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
         alike = all(shape == shapes[version["name"]] for shape in shapes.values())
         conversion = None
-        if len(versions) > 1:
+        if version["name"] != stored and _by_webhook(definition):
+            here, there = resource.api_version, f"{spec['group']}/{stored}"
+            alike = False
+            conversion = Conversion(to_stored=_refused(here, there), from_stored=_refused(there, here))
+        elif len(versions) > 1 and not _by_webhook(definition):
             conversion = Conversion(
                 to_stored=_renamed(
                     f"{spec['group']}/{stored}",

@@ -34,6 +34,8 @@ from .contexts import Context
 _FRESH_SECONDS = 10.0
 _NAME_ATTEMPTS = 8
 _SWAP_ATTEMPTS = 32
+# Units of cost, of which a second holds some hundred thousand, above which rules leave the event loop.
+_COSTLY = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +221,7 @@ class Objects:
         try:
             self._validate(served, validation.validate_create(resource, obj), obj)
             if served.custom:
-                self._validate(served, validation.validate_structural(served.schema, obj), obj)
+                self._validate(served, await self._custom_causes(served, obj, None), obj)
             await self.admission.validate(attributes)
             value, stored = self._encode(served, key, obj)
             if context.dry_run:
@@ -248,6 +250,12 @@ class Objects:
     def _validate(self, served: Served, causes: Any, obj: Object) -> None:
         if causes:
             raise errors.invalid(served.resource.kind, meta.name(obj), causes, group=served.resource.group)
+
+    async def _custom_causes(self, served: Served, obj: Object, old: Object | None) -> validation.Causes:
+        """What a CRD has against the object. Rules that may take long are judged while others are served."""
+        if validation.rules_price(served.schema) < _COSTLY:
+            return validation.validate_structural(served.schema, obj, old)
+        return await asyncio.to_thread(validation.validate_structural, served.schema, obj, old)
 
     async def current(self, served: Served, key: str, *, fresh: bool) -> Stored | None:
         """The object to change: out of the cache, or out of the store where `fresh`."""
@@ -366,7 +374,7 @@ class Objects:
         try:
             self._validate(served, validation.validate_update(resource, new, old, subresource=subresource), new)
             if served.custom:
-                self._validate(served, validation.validate_structural(served.schema, new, old), new)
+                self._validate(served, await self._custom_causes(served, new, old), new)
             if admit:
                 await self.admission.validate(attributes)
             if new == old:

@@ -29,13 +29,13 @@ _AS = {"Table": TABLE, "PartialObjectMetadata": PARTIAL, "PartialObjectMetadataL
 DEFAULT = Form()
 
 
-@lru_cache(maxsize=256)
-def negotiate(accept: str) -> Form:
-    """The first acceptable form in the client's order of preference. Raises StatusError 406."""
-    if not accept or accept == JSON:
-        return DEFAULT
-    ranges: list[tuple[float, int, str, dict[str, str]]] = []
-    for position, part in enumerate(accept.split(",")):
+def preferences(accept: str) -> list[tuple[str, dict[str, str], float]]:
+    """The (name, parameters, quality) that a header such as Accept or Accept-Encoding lists, the best first.
+
+    Names are in lower case. A quality that is no number counts as 0.
+    """
+    ranges: list[tuple[str, dict[str, str], float]] = []
+    for part in accept.split(","):
         media, *rest = (piece.strip() for piece in part.split(";"))
         parameters: dict[str, str] = {}
         for piece in rest:
@@ -45,8 +45,16 @@ def negotiate(accept: str) -> Form:
             quality = float(parameters.pop("q", "1"))
         except ValueError:
             quality = 0.0
-        ranges.append((-quality, position, media.lower(), parameters))
-    for _, _, media, parameters in sorted(ranges, key=lambda r: r[:2]):
+        ranges.append((media.lower(), parameters, quality))
+    return sorted(ranges, key=lambda each: -each[2])
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str) -> Form:
+    """The first acceptable form in the client's order of preference. Raises StatusError 406."""
+    if not accept or accept == JSON:
+        return DEFAULT
+    for media, parameters, _ in preferences(accept):
         if media in ("*/*", "application/*"):
             media = JSON
         if media not in _SUPPORTED:

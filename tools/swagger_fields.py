@@ -1,6 +1,7 @@
 """Generate the table of fields of Swagger's protobuf form (`keelson/kube_apiserver/encodings/_gen/swagger.json`).
 
-The numbers are data of the Go module github.com/google/gnostic-models, whose message openapi.v2.Document client-go reads.
+The numbers are data of the Go module github.com/google/gnostic-models, whose message openapi.v2.Document client-go
+reads.
 
     python tools/swagger_fields.py          # writes
     python tools/swagger_fields.py --check  # exit status 1 where what is written differs

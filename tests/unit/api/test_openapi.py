@@ -94,3 +94,14 @@ def test_swagger_is_whole() -> None:
     assert "nullable" not in str(custom)
     quantity = document["definitions"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]
     assert quantity["type"] == "string"
+
+
+def test_swagger_lets_a_kind_be_that_keeps_unknown_fields() -> None:
+    loose = {
+        key: openapi.Custom({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, "") for key in CUSTOMS
+    }
+    document = openapi.swagger([CRON_TAB], release="v1.36.0", customs=loose)
+    assert document["definitions"]["com.example.stable.v1.CronTab"] == {
+        "type": "object",
+        "x-kubernetes-group-version-kind": [{"group": "stable.example.com", "version": "v1", "kind": "CronTab"}],
+    }

@@ -8,17 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 from typing import Any, ClassVar, Final
 
-from components.provider.cluster_clients import (
-    FIELD_MANAGER,
-    ApiUnreachableError,
-    ClusterClient,
-    connect,
-    path_of,
-    wait,
-)
+from components.provider.cluster_clients import ApiUnreachableError, ClusterClient, connect, wait
 from components.provider.kinds import Change, Context, Created, Found, Kind, Values
 from components.provider.property_values import UNKNOWN
 
@@ -85,9 +77,10 @@ def _has(cluster: ClusterClient, name: str) -> bool:
 
 def _label(cluster: ClusterClient, name: str) -> str | None:
     """Label the node; why that can't be done yet, or None."""
-    patch = json.dumps({"metadata": {"labels": {LABEL: ""}}})
-    path = f"{path_of(_node(name))}?fieldManager={FIELD_MANAGER}"
-    answer = cluster.request("PATCH", path, body=patch, content_type="application/merge-patch+json")
-    if answer.status == 200:
-        return None
-    return f"node {name}: {answer.body.get('message') if isinstance(answer.body, dict) else answer.status}"
+    node = cluster.get(_node(name))
+    if node is None:
+        return f"node {name} has not registered"
+    # The UID keeps the apply from creating a Node where this one went meanwhile.
+    wanted = {"name": name, "uid": node["metadata"]["uid"], "labels": {LABEL: ""}}
+    cluster.apply({**_node(name), "metadata": wanted})
+    return None

@@ -48,8 +48,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def stack(clone: Path) -> Iterator[Stack]:
+def stack(clone: Path, machine: Host) -> Iterator[Stack]:
     """The stack `metal` of the clone; it is destroyed afterwards, whatever it is by then."""
+    # Asked for so that it is there until the stack is gone.
+    del machine
     stack = Stack(clone, "metal")
     as_cloned = settings(stack).read_text()
     yield stack

@@ -65,8 +65,10 @@ def hypervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hypervisor]
 
 
 @pytest.fixture(scope="module")
-def stack(clone: Path) -> Iterator[Stack]:
+def stack(clone: Path, hypervisor: Hypervisor) -> Iterator[Stack]:
     """The stack `vm` of the clone; it is destroyed afterwards, whatever it is by then."""
+    # Asked for so that it is there until the stack is gone.
+    del hypervisor
     stack = Stack(clone, "vm")
     as_cloned = settings(stack).read_text()
     yield stack

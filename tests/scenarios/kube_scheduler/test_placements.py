@@ -73,3 +73,13 @@ def test_more_nodes_than_first_room_for() -> None:
         snapshot.set_node(_node({"name": f"n{number}", "cpu": "4" if number < 199 else "64"}))
     decision = frameworks.decide(plugins.DEFAULT, snapshot, pods.info(_pod({"name": "a", "cpu": "32"})), chance=0.0)
     assert decision.node == "n199"
+
+
+def test_a_resource_seen_for_the_first_time_counts() -> None:
+    snapshot = Snapshot()
+    node = _node({"name": "n"})
+    node["status"]["allocatable"]["example.com/gpu"] = "2"
+    snapshot.set_node(node)
+    wants = {"name": "a", "spec": {"containers": [{"name": "c", "resources": {"requests": {"example.com/gpu": "2"}}}]}}
+    decision = frameworks.decide(plugins.DEFAULT, snapshot, pods.info(_pod(wants)), chance=0.0)
+    assert decision.node == "n"

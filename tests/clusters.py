@@ -196,7 +196,8 @@ def run(arguments: list[str], *, directory: Path | None = None, stdin: str | Non
 def succeeded(ended: Ended, what: str) -> str:
     """Return the standard output of a program that succeeded; raise AssertionError that shows its last lines if not."""
     if ended.status != 0:
-        tail = "\n".join(ended.told.splitlines()[-_TAIL_LINES:])
+        # Each stream's own end: what went wrong is at the end of one of them, and the other may be long.
+        tail = "\n".join(line for told in (ended.stdout, ended.stderr) for line in told.splitlines()[-_TAIL_LINES:])
         raise AssertionError(f"{what} ended with {ended.status}:\n{tail}")
     return ended.stdout
 

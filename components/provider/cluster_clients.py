@@ -5,6 +5,7 @@ Objects are plain maps, and their paths are made here from a table of the few ki
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -150,15 +151,25 @@ def connect(kubeconfig: str) -> Iterator[ClusterClient]:
     """A client for the kubeconfig's text; its credentials touch only memory."""
     # Costs most of a second, which only a run that speaks to a cluster should pay.
     import urllib3.util
-    from kubernetes import client, config
+    from kubernetes import client
 
     with private_directory() as private:
         configuration = client.Configuration()
         # Retries are ours to decide, with a deadline; the environment's proxies are not meant for a lab.
         configuration.retries = urllib3.util.Retry(0)
         configuration.proxy = None
-        config.load_kube_config_from_dict(  # type: ignore[no-untyped-call]
-            yaml.safe_load(kubeconfig), client_configuration=configuration, temp_file_path=str(private)
-        )
+        # Not by the client's own loader: it keeps the files of one kubeconfig for the whole process, so that two
+        # connections share files that vanish with the first of them.
+        document = yaml.safe_load(kubeconfig)
+        cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
+        configuration.host = cluster["server"]
+        for attribute, content in (
+            ("ssl_ca_cert", cluster["certificate-authority-data"]),
+            ("cert_file", user["client-certificate-data"]),
+            ("key_file", user["client-key-data"]),
+        ):
+            place = private / attribute
+            place.write_bytes(base64.b64decode(content))
+            setattr(configuration, attribute, str(place))
         with client.ApiClient(configuration) as api:
             yield ClusterClient(api)

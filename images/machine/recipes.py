@@ -19,10 +19,10 @@ class Recipe:
     """What goes into a machine image. The meaning of each field is in recipe.schema.json."""
 
     suite: str
-    mirror: str
     components: list[str]
     variant: str
     packages: list[str]
+    mirror: str = ""
     enabled_units: list[str] = field(default_factory=list)
     disabled_units: list[str] = field(default_factory=list)
     masked_units: list[str] = field(default_factory=list)
@@ -30,8 +30,11 @@ class Recipe:
     files: dict[str, str] = field(default_factory=dict)
 
     def canonical(self) -> str:
-        """Return the recipe as text that differs exactly when its meaning does: comments do not count."""
-        return json.dumps(self.__dict__, sort_keys=True)
+        """Return the recipe as text that differs exactly when its meaning does.
+
+        Comments do not count, nor does the mirror: all serve the same signed archive.
+        """
+        return json.dumps({name: value for name, value in self.__dict__.items() if name != "mirror"}, sort_keys=True)
 
 
 def load(path: Path = DEFAULT) -> Recipe:

@@ -28,10 +28,30 @@ def tree(recipe: Recipe) -> Path:
     return entry / "tree"
 
 
+def _operators_mirror() -> str:
+    """The Debian archive that this machine itself uses (apt-get(8), indextargets). Raises SetupError if it has none."""
+    listed = commands.capture(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Created-By: Packages",
+            "Origin: Debian",
+            "Label: Debian",
+        ]
+    )
+    mirrors = listed.split()
+    if not mirrors:
+        raise SetupError("apt knows no Debian archive on this machine", "apt-get update")
+    return mirrors[0]
+
+
 def _build(recipe: Recipe, folder: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         raise SetupError("mmdebstrap is not installed", "apt-get install mmdebstrap")
     root = folder / "tree"
+    mirror = recipe.mirror or _operators_mirror()
     commands.run(
         [
             "mmdebstrap",
@@ -42,10 +62,10 @@ def _build(recipe: Recipe, folder: Path) -> None:
             f"--include={','.join(recipe.packages)}",
             recipe.suite,
             root,
-            recipe.mirror,
+            mirror,
         ],
         label=f"building the machine image ({recipe.suite}, {len(recipe.packages)} packages)",
-        remedy=f"is {recipe.mirror} within reach, and has debian-archive-keyring the keys of {recipe.suite}?",
+        remedy=f"is {mirror} within reach, and has debian-archive-keyring the keys of {recipe.suite}?",
     )
     # systemctl acts on the tree and not on the operator's own manager: --root is its offline mode (systemctl(1)).
     for verb, units in (

@@ -7,9 +7,7 @@ import pytest
 from components.setup.errors import SetupError
 from images.machine import recipes
 
-MINIMAL = (
-    "suite: trixie\nmirror: http://deb.debian.org/debian\ncomponents: [main]\nvariant: minbase\npackages: [systemd]\n"
-)
+MINIMAL = "suite: trixie\ncomponents: [main]\nvariant: minbase\npackages: [systemd]\n"
 
 
 def test_the_recipe_of_the_project_is_valid() -> None:
@@ -56,3 +54,11 @@ def test_a_comment_does_not_change_what_it_means(tmp_path: Path) -> None:
     three.write_text(MINIMAL.replace("[systemd]", "[systemd, kmod]"))
     assert recipes.load(one).canonical() == recipes.load(two).canonical()
     assert recipes.load(one).canonical() != recipes.load(three).canonical()
+
+
+def test_where_packages_come_from_does_not_change_what_it_means(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text(MINIMAL)
+    two.write_text(MINIMAL + "mirror: http://192.0.2.1/debian\n")
+    assert recipes.load(two).mirror
+    assert recipes.load(one).canonical() == recipes.load(two).canonical()

@@ -28,8 +28,13 @@ def tree(recipe: Recipe) -> Path:
     return entry / "tree"
 
 
-def _operators_mirror() -> str:
-    """The Debian archive that this machine itself uses (apt-get(8), indextargets). Raises SetupError if it has none."""
+def mirror_of(recipe: Recipe) -> str:
+    """Where the recipe's packages come from: what it says, else the Debian archive that this machine itself uses.
+
+    The latter is what apt knows (apt-get(8), indextargets). Raises SetupError if it knows none.
+    """
+    if recipe.mirror:
+        return recipe.mirror
     listed = commands.capture(
         [
             "apt-get",
@@ -51,7 +56,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         raise SetupError("mmdebstrap is not installed", "apt-get install mmdebstrap")
     root = folder / "tree"
-    mirror = recipe.mirror or _operators_mirror()
+    mirror = mirror_of(recipe)
     commands.run(
         [
             "mmdebstrap",

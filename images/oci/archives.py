@@ -8,6 +8,7 @@ from typing import Any
 
 from components.setup import caches, commands, go_modules
 from images import definitions as checked
+from images.machine import trees
 from images.machine.recipes import Recipe
 from images.oci import layouts
 
@@ -45,7 +46,7 @@ def archive(path: Path, recipe: Recipe) -> Archive:
     definition = load(path)
     architecture = commands.capture(["dpkg", "--print-architecture"]).strip()
     modules = sorted({_TOOLS / file["go_module"] for file in definition["files"].values() if "go_module" in file})
-    words = [_BUILDER, architecture, recipe.suite, recipe.mirror, json.dumps(definition, sort_keys=True)]
+    words = [_BUILDER, architecture, recipe.suite, json.dumps(definition, sort_keys=True)]
     key = caches.digest(words, [file for module in modules for file in sorted(module.iterdir()) if file.is_file()])
     name: str = definition["name"]
     file_name = f"{path.parent.name}.tar"
@@ -97,6 +98,7 @@ def _file(file: dict[str, Any], packages: Path, scratch: Path) -> layouts.File:
 
 
 def _unpack(packages: list[str], recipe: Recipe, folder: Path) -> None:
+    mirror = trees.mirror_of(recipe)
     commands.run(
         [
             "mmdebstrap",
@@ -107,8 +109,8 @@ def _unpack(packages: list[str], recipe: Recipe, folder: Path) -> None:
             f"--include={','.join(packages)}",
             recipe.suite,
             folder,
-            recipe.mirror,
+            mirror,
         ],
         label=f"unpacking {', '.join(packages)}",
-        remedy=f"is {recipe.mirror} within reach?",
+        remedy=f"is {mirror} within reach?",
     )

@@ -58,6 +58,9 @@ _INSIDE = """
 set -eu
 mount -t proc proc /proc
 mount --make-rprivate /
+# Where containerd keeps the pods' network namespaces: what is left of a killed lab must not stay on the machine.
+mkdir -p /run/netns
+mount -t tmpfs none /run/netns
 umount -l /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p {root}/root

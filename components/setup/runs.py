@@ -9,12 +9,22 @@ from pathlib import Path
 
 import yaml
 
-from components.setup import checks, commands, engines, kubectls, labs, libvirt_plugins, progress, updates
+from components.setup import checks, commands, engines, kubectls, labs, libvirt_plugins, packages, progress, updates
 from components.setup.clones import Clone, Stack
 from components.setup.errors import SetupError
 
 _NIGHTLY_INTERVAL_SECONDS = 60.0
 _IMAGES = ("machine", "oci", "bundle")
+# What the suites run for real, and the Debian package that each comes with.
+_TEST_PROGRAMS = {
+    "etcd": "etcd-server",
+    "etcdctl": "etcd-client",
+    "containerd": "containerd",
+    "runc": "runc",
+    "catatonit": "catatonit",
+    "busybox": "busybox-static",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+}
 
 
 class Times:
@@ -88,6 +98,7 @@ def test(clone: Clone) -> int:
 
     Tests that want a cluster bring up one of their own, and take it down; it is a stack apart from the operator's.
     """
+    _install_test_programs()
     checked = checks.run(clone.root, clone.environ)
     tested = program(clone, "pytest", "-m", "not nightly", "--ignore=tests/hosts")
     return checked or tested
@@ -95,6 +106,7 @@ def test(clone: Clone) -> int:
 
 def nightly(clone: Clone) -> int:
     """Run the tests that are too long for every change: virtual machines, faults, fuzzing."""
+    _install_test_programs()
     # Each test is named as it begins, since some take many minutes and say nothing until they end.
     with progress.heartbeat("nightly tests", interval_seconds=_NIGHTLY_INTERVAL_SECONDS):
         return program(clone, "pytest", "-v", "-m", "nightly", "--ignore=tests/hosts")
@@ -120,6 +132,12 @@ def verify(stack: Stack) -> int:
         return 1
     progress.say(f"{passed} checks passed ({time.monotonic() - started:.0f} s); the report: {inputs['report']}")
     return 0
+
+
+def _install_test_programs() -> None:
+    absent = [package for name, package in _TEST_PROGRAMS.items() if shutil.which(name) is None]
+    if absent:
+        packages.install(absent, why="the tests")
 
 
 def program(clone: Clone, module: str, *arguments: str) -> int:

@@ -1,5 +1,6 @@
 """SSH keys that we make ourselves, so that a host's key is pinned before the host first boots."""
 
+import secrets
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -19,10 +20,26 @@ def pair(comment: str) -> tuple[str, str]:
 
 
 def ensure(path: Path, comment: str) -> str:
-    """Return the public key's line of the private key at `path`, made (mode 0600) if it is not there."""
+    """Return the public key's line of the private key at `path`, made (mode 0600) if it is not there.
+
+    Hosts are created side by side: of several that find no key only one makes it, and all get that one.
+    """
     if not path.exists():
-        private, _ = pair(comment)
-        files.write(path, private, mode=0o600)
+        _make(path, comment)
     key = serialization.load_ssh_private_key(path.read_bytes(), password=None)
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return f"{public.decode()} {comment}\n"
+
+
+def _make(path: Path, comment: str) -> None:
+    private, _ = pair(comment)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    files.write(draft, private, mode=0o600)
+    try:
+        # Unlike a rename, a link never takes the place of what is there.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        # Another made it meanwhile; that one counts.
+        return
+    finally:
+        draft.unlink()

@@ -196,7 +196,7 @@ def test_a_pod_with_everything_runs_survives_the_kubelet_and_goes(node: Node) ->
             "data": {"text": "hello"},
         }
     )
-    serve = "cp /page/text /work/index.html; echo up; trap 'exit 0' TERM; httpd -f -p 8080 -h /work & wait"
+    serve = "cp /page/text /www/index.html; echo up; trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait"
     node.create(
         pod(
             "web",
@@ -204,7 +204,7 @@ def test_a_pod_with_everything_runs_survives_the_kubelet_and_goes(node: Node) ->
                 "command": ["sh", "-c", serve],
                 "env": [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
                 "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-                "volumeMounts": [{"name": "work", "mountPath": "/work"}, {"name": "page", "mountPath": "/page"}],
+                "volumeMounts": [{"name": "work", "mountPath": "/www"}, {"name": "page", "mountPath": "/page"}],
             },
             initContainers=[
                 {

@@ -32,7 +32,6 @@ class Settings:
     service_account_key: bytes = field(default=b"", repr=False)
     node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 50.0
-    node_eviction_rate: float = 0.1
     terminated_pod_gc_threshold: int = 12500
 
 

@@ -74,3 +74,12 @@ def test_status_counts() -> None:
     assert status["desiredNumberScheduled"] == 2
     assert status["currentNumberScheduled"] == status["numberReady"] == status["numberAvailable"] == 1
     assert status["numberUnavailable"] == 1
+
+
+def test_a_pod_that_becomes_available_later_is_looked_at_again() -> None:
+    owner = _set(minReadySeconds=10)
+    pod = _running(owner, "a")
+    pod["status"]["conditions"][0]["lastTransitionTime"] = "2025-12-31T23:59:55Z"
+    again = daemon_sets.plan(owner, [pod], [_node("a")], NOW).look_again
+    assert again is not None
+    assert 5 < again < 6

@@ -129,7 +129,9 @@ def plan(daemon_set: Object, owned: Sequence[Object], all_nodes: Sequence[Object
     ]
     if not create and not delete:
         delete = _outdated(daemon_set, by_node, all_nodes, now)
-    return Plan(tuple(create), tuple(delete), None)
+    live = [pod for pod in owned if pods.is_active(pod)]
+    min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
+    return Plan(tuple(create), tuple(delete), pods.next_availability(live, min_ready, now))
 
 
 def _outdated(

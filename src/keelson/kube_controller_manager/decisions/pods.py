@@ -47,6 +47,15 @@ def is_available(pod: Object, min_ready_seconds: int, now: datetime) -> bool:
     return moment is not None and moment <= now
 
 
+def next_availability(active: Iterable[Object], min_ready_seconds: int, now: datetime) -> float | None:
+    """Seconds until the next ready pod becomes available, None where none is about to."""
+    if not min_ready_seconds:
+        return None
+    moments = [available_at(pod, min_ready_seconds) for pod in active]
+    waits = [moment - now for moment in moments if moment is not None and moment > now]
+    return (min(waits) + timedelta(milliseconds=100)).total_seconds() if waits else None
+
+
 def deletion_order(pods: Iterable[Object], *, on_node: Mapping[str, int]) -> list[Object]:
     """The pods, those first whose loss costs least.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from keelson.api import meta, selectors
 from keelson.api.meta import Object
@@ -29,7 +29,7 @@ def plan(replica_set: Object, owned: Sequence[Object], now: datetime) -> Plan:
     """What to do for the set, whose pods (all that it controls, finished ones too) are `owned`."""
     active = [pod for pod in owned if pods.is_active(pod)]
     spec = replica_set["spec"]
-    look_again = _next_availability(active, int(spec.get("minReadySeconds") or 0), now)
+    look_again = pods.next_availability(active, int(spec.get("minReadySeconds") or 0), now)
     if meta.is_deleting(replica_set):
         return Plan(0, (), None)
     missing = int(spec.get("replicas", 1)) - len(active)
@@ -67,11 +67,3 @@ def status(replica_set: Object, owned: Sequence[Object], now: datetime, *, failu
     if conditions:
         result["conditions"] = conditions
     return {name: value for name, value in result.items() if value or name in {"replicas", "terminatingReplicas"}}
-
-
-def _next_availability(active: Sequence[Object], min_ready: int, now: datetime) -> float | None:
-    if not min_ready:
-        return None
-    moments = [pods.available_at(pod, min_ready) for pod in active]
-    waits = [moment - now for moment in moments if moment is not None and moment > now]
-    return (min(waits) + timedelta(milliseconds=100)).total_seconds() if waits else None

@@ -70,10 +70,19 @@ def toolchain(minimum: Version) -> Path:
 
 def build(module: Path, package: str, output: Path, *, linker_flags: str = "") -> None:
     """Build one main package of the module in folder `module` into the file `output`."""
+    _compile(["build", "-v"], module, package, output, linker_flags)
+
+
+def build_tests(module: Path, package: str, output: Path, *, linker_flags: str = "") -> None:
+    """Build the tests of one package of the module in folder `module` into the program `output` (go help test, -c)."""
+    _compile(["test", "-c"], module, package, output, linker_flags)
+
+
+def _compile(verb: list[str], module: Path, package: str, output: Path, linker_flags: str) -> None:
     go = toolchain(required(module))
     progress.say(f"building {output.name} from Go modules (minutes, once per machine)")
     commands.run(
-        [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {linker_flags}", "-o", output, package],
+        [go, *verb, "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {linker_flags}", "-o", output, package],
         label=f"building {output.name}",
         remedy=_REMEDY,
         environment=environment(),

@@ -20,6 +20,7 @@ from keelson.component_base import metrics
 from .authentication import impersonation
 from .authentication.unions import Union as Authentication
 from .authorization.unions import Authorizer, refusal
+from .encodings.answers import renegotiated
 from .handlers import Handlers
 from .registry.contexts import User
 from .serving import request_infos
@@ -135,7 +136,7 @@ class Chain:
             info = self._info(request)
             response = await self._answer(request, info)
         except errors.StatusError as error:
-            response = status_response(error)
+            response = renegotiated(request, status_response(error))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except RecursionError:
@@ -210,7 +211,8 @@ class Chain:
                     break
             else:
                 raise errors.path_not_found()
-        return await handler(request, info, user)
+        response = await handler(request, info, user)
+        return None if response is None else renegotiated(request, response)
 
 
 def _warning(text: str) -> str:

@@ -14,7 +14,9 @@ from keelson.api.patches import managed_fields
 
 from .caches.items import Item
 from .encodings import protobuf
+from .encodings.answers import renegotiated
 from .encodings.bodies import read
+from .registry import protobuf_lists
 from .registry.catalogues import Catalogue, Served
 from .registry.contexts import Context, User
 from .registry.deletions import Deletions, checked_options
@@ -24,7 +26,7 @@ from .registry.patching import Patches
 from .registry.representations import collection, object_of, single
 from .registry.watching import Watches
 from .serving.messages import JSON, Request, Response
-from .serving.negotiation import Form, negotiate
+from .serving.negotiation import PROTOBUF, Form, negotiate
 from .serving.request_infos import RequestInfo
 
 # A handler of one subresource, or of a resource whose objects are not stored.
@@ -143,7 +145,8 @@ class Handlers:
         if served.custom and info.subresource == "scale" and "scale" in resource.subresources:
             special = self.special[CUSTOM_SCALE]
         if special is not None:
-            return await special(context, request, served)
+            response = await special(context, request, served)
+            return None if response is None else renegotiated(request, response)
         if info.subresource:
             if info.subresource not in resource.subresources:
                 raise errors.path_not_found()
@@ -153,7 +156,8 @@ class Handlers:
         if resource.namespaced and not info.namespace and info.verb == "create":
             raise errors.method_not_allowed("create", resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
-        return await method(context, request, served, negotiate(request.headers.get("accept", "")))
+        form = negotiate(request.headers.get("accept", ""), custom=served.custom, watch=info.verb == "watch")
+        return await method(context, request, served, form)
 
     def _check_custom(self, context: Context, served: Served) -> None:
         resource, verb = served.resource, context.info.verb
@@ -182,6 +186,8 @@ class Handlers:
         info = context.info
         options = options_of(request, served, info.namespace, info.name)
         items, metadata = await self._lists.list(served, options)
+        if form.media_type == PROTOBUF:
+            return await protobuf_lists.collection(served, items, metadata, form)
         return collection(served, items, metadata, form, include=request.parameter("includeObject"))
 
     async def watch(self, context: Context, request: Request, served: Served, form: Form) -> None:
@@ -279,7 +285,7 @@ class Handlers:
         outcome = await self._deletions.delete(context, served, info.namespace, info.name, options)
         if not outcome.gone or served.resource.qualified in _RETURNS_DELETED:
             return single(served, outcome.item, form)
-        return Response(200, orjson.dumps(success(served, outcome.item, info.name)))
+        return renegotiated(request, Response(200, orjson.dumps(success(served, outcome.item, info.name))))
 
     async def deletecollection(self, context: Context, request: Request, served: Served, form: Form) -> Response:
         """The end of every selected object; answers with what they were."""
@@ -288,11 +294,13 @@ class Handlers:
         selection = selection_of(request, served, info.namespace)
         items = await self._deletions.delete_collection(context, served, selection, options)
         version = str((await self._objects.fresh(served)).last_change)
+        if form.media_type == PROTOBUF:
+            return await protobuf_lists.collection(served, items, {"resourceVersion": version}, form)
         return collection(served, items, {"resourceVersion": version}, form)
 
     async def subresource(self, context: Context, request: Request, served: Served) -> Response:
         """A subresource that shows the whole object and writes a part of it, such as status."""
-        form = negotiate(request.headers.get("accept", ""))
+        form = negotiate(request.headers.get("accept", ""), custom=served.custom)
         verb = context.info.verb
         if verb not in ("get", "update", "patch"):
             raise errors.method_not_allowed(verb, served.resource.qualified)

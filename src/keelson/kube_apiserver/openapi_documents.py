@@ -21,7 +21,7 @@ from keelson.kube_apiserver.encodings import swagger
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request, Response
-from keelson.kube_apiserver.serving.negotiation import preferences
+from keelson.kube_apiserver.serving.negotiation import preferences, takes_gzip
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 _JSON = "application/json"
@@ -46,11 +46,6 @@ def _media_type(accept: str, path: str) -> str:
         if quality > 0 and media in forms:
             return forms[media]
     raise errors.not_acceptable(sorted(set(forms.values())))
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    found = {name: quality for name, _, quality in preferences(accept_encoding)}
-    return found.get("gzip", found.get("*", 0.0)) > 0
 
 
 def _has(if_none_match: str, etag: str) -> bool:
@@ -80,7 +75,7 @@ class OpenApi:
             headers.append(("Cache-Control", "public, immutable"))
         if _has(request.headers.get("if-none-match", ""), etag):
             return Response(304, b"", media_type, headers)
-        if _takes_gzip(request.headers.get("accept-encoding", "")):
+        if takes_gzip(request.headers.get("accept-encoding", "")):
             return Response(200, packed, media_type, [*headers, ("Content-Encoding", "gzip")])
         return Response(200, await asyncio.to_thread(gzip.decompress, packed), media_type, headers)
 

@@ -32,7 +32,20 @@ _PACKAGES = {
     "apiextensions.k8s.io": "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions",
     "apiregistration.k8s.io": "k8s.io.kube_aggregator.pkg.apis.apiregistration",
 }
-_META_KINDS = frozenset({"DeleteOptions", "ListOptions", "GetOptions", "Status", "CreateOptions", "UpdateOptions"})
+_META_KINDS = frozenset(
+    {
+        "APIGroup",
+        "APIGroupList",
+        "APIResourceList",
+        "APIVersions",
+        "CreateOptions",
+        "DeleteOptions",
+        "GetOptions",
+        "ListOptions",
+        "Status",
+        "UpdateOptions",
+    }
+)
 
 Field = tuple[str, str, bool, bool, bool]
 
@@ -42,7 +55,7 @@ class _MalformedError(Exception):
 
 
 @cache
-def _table() -> dict[str, dict[int, Field]]:
+def table() -> dict[str, dict[int, Field]]:
     """Message to number to (JSON name, type, repeated, map, zero is a value). Read when the first body needs it."""
     raw = orjson.loads((files(__package__) / "_gen" / "fields.json").read_bytes())
     return {
@@ -231,7 +244,7 @@ _EMPTY: tuple[Any, ...] = ("", 0, False, 0.0)
 def _message(data: bytes, message: str, depth: int) -> Object:
     if depth > _MOST_DEPTH:
         raise _MalformedError("nested too deeply")
-    fields = _table()[message]
+    fields = table()[message]
     result: Object = {}
     at = 0
     while at < len(data):
@@ -273,9 +286,10 @@ def _pair(data: Any, type_: str, depth: int) -> tuple[str, Any]:
     return _text(fields.get(1, b"")), _value(fields.get(2, missing), type_, depth)
 
 
-def _message_name(api_version: str, kind: str) -> str:
+def message_name(api_version: str, kind: str) -> str:
+    """The message of a kind, whether there is one or not."""
     group, _, version = api_version.rpartition("/")
-    if kind in _META_KINDS:
+    if kind in _META_KINDS or group == "meta.k8s.io":
         return f"{_META}.{kind}"
     package = _PACKAGES.get(group) or f"k8s.io.api.{group.partition('.')[0] or 'core'}"
     return f"{package}.{version}.{kind}"
@@ -296,8 +310,8 @@ def decode(body: bytes) -> Object:
         if content_type == "application/json":
             # An object of a kind without a message travels as JSON in the envelope.
             return dict(orjson.loads(raw))
-        message = _message_name(api_version, kind)
-        if message not in _table():
+        message = message_name(api_version, kind)
+        if message not in table():
             raise errors.bad_request(f'no kind "{kind}" is registered for version "{api_version}"')
         return {"apiVersion": api_version, "kind": kind, **_message(raw, message, 0)}
     except (_MalformedError, struct.error, orjson.JSONDecodeError, TypeError, ValueError) as error:

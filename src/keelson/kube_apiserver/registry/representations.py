@@ -11,14 +11,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import yaml
 
 from keelson.api import meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.watchers import BOOKMARK
+from keelson.kube_apiserver.encodings import envelopes
+from keelson.kube_apiserver.encodings.answers import to_yaml
 from keelson.kube_apiserver.serving.messages import Response
-from keelson.kube_apiserver.serving.negotiation import JSON, OBJECT, PARTIAL, TABLE, YAML, Form
+from keelson.kube_apiserver.serving.negotiation import JSON, OBJECT, PARTIAL, PROTOBUF, TABLE, YAML, Form
 
 from .catalogues import Served
 
@@ -32,8 +33,9 @@ def _now() -> datetime:
 def dumps(value: Any, media_type: str) -> bytes:
     """A whole value in a media type."""
     if media_type == YAML:
-        text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-        return text.encode()
+        return to_yaml(value)
+    if media_type == PROTOBUF:
+        return envelopes.encode(value)
     return orjson.dumps(value)
 
 
@@ -158,22 +160,28 @@ class JsonFrames:
 
 
 class OtherFrames:
-    """Watch events in any other form."""
+    """Watch events in any other form. The last frame is kept: groups share it."""
 
     def __init__(self, served: Served, form: Form, include: str) -> None:
+        self._last: tuple[str, Item, bytes] | None = None
         self._served = served
         self._form = form
         self._include = include
 
     def frame(self, type_: str, item: Item) -> bytes:
-        """The event, one line of JSON or one YAML document."""
+        """The event: one line of JSON, one YAML document, or one frame of protobuf."""
+        last = self._last
+        if last is not None and last[0] == type_ and last[1] is item:
+            return last[2]
         if self._form.as_kind == TABLE:
             shown = table(self._served, [item], self._include or "Metadata", {"resourceVersion": str(item.revision)})
         elif self._form.as_kind == PARTIAL:
             shown = partial(self._served, item)
         else:
             shown = object_of(self._served, item)
-        return event(type_, shown, self._form.media_type)
+        made = event(type_, shown, self._form.media_type)
+        self._last = (type_, item, made)
+        return made
 
 
 def frames(served: Served, form: Form, include: str) -> JsonFrames | OtherFrames:
@@ -186,8 +194,15 @@ def frames(served: Served, form: Form, include: str) -> JsonFrames | OtherFrames
     return found
 
 
+def stream_type(form: Form) -> str:
+    """The media type of a watch in this form."""
+    return envelopes.WATCH_MEDIA_TYPE if form.media_type == PROTOBUF else form.media_type
+
+
 def event(type_: str, shown: Object, media_type: str = JSON) -> bytes:
     """A watch event of any object."""
+    if media_type == PROTOBUF:
+        return envelopes.encode_event(type_, shown)
     value = {"type": type_, "object": shown}
     return b"---\n" + dumps(value, media_type) if media_type == YAML else orjson.dumps(value) + b"\n"
 

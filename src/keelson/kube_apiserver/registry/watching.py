@@ -20,7 +20,7 @@ from keelson.kube_apiserver.serving.negotiation import Form
 from .catalogues import Served
 from .listing import Lists, options_of, revision_of
 from .objects import Objects
-from .representations import bookmark, event, frames
+from .representations import bookmark, event, frames, stream_type
 
 # Bytes that a client may be behind before its watch is cut; it lists again when it comes back.
 _MOST_PENDING = 16 << 20
@@ -96,7 +96,7 @@ class Watches:
         else:
             collection = await self._objects.cached(served)
         made = frames(served, form, request.parameter("includeObject"))
-        stream = request.stream(200, (("Content-Type", form.media_type), ("Cache-Control", "no-cache, private")))
+        stream = request.stream(200, (("Content-Type", stream_type(form)), ("Cache-Control", "no-cache, private")))
         sink = _Sink(stream)
         watcher = Watcher(options.selection, made, sink.send, sink.end)
         try:

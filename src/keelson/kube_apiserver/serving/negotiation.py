@@ -24,7 +24,8 @@ class Form(NamedTuple):
     as_kind: str = OBJECT
 
 
-_SUPPORTED = (JSON, YAML)
+_CUSTOM = (JSON, YAML)
+_SUPPORTED = (JSON, YAML, PROTOBUF)
 _AS = {"Table": TABLE, "PartialObjectMetadata": PARTIAL, "PartialObjectMetadataList": PARTIAL}
 DEFAULT = Form()
 
@@ -32,7 +33,8 @@ DEFAULT = Form()
 def preferences(accept: str) -> list[tuple[str, dict[str, str], float]]:
     """The (name, parameters, quality) that a header such as Accept or Accept-Encoding lists, the best first.
 
-    Names are in lower case. A quality that is no number counts as 0.
+    Names are in lower case. A quality that is no number counts as 0. Among equals a name goes before a wildcard (RFC
+    9110, 12.5.1).
     """
     ranges: list[tuple[str, dict[str, str], float]] = []
     for part in accept.split(","):
@@ -46,22 +48,50 @@ def preferences(accept: str) -> list[tuple[str, dict[str, str], float]]:
         except ValueError:
             quality = 0.0
         ranges.append((media.lower(), parameters, quality))
-    return sorted(ranges, key=lambda each: -each[2])
+    return sorted(ranges, key=lambda each: (-each[2], each[0].startswith("*"), each[0].endswith("/*")))
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str) -> Form:
-    """The first acceptable form in the client's order of preference. Raises StatusError 406."""
+def negotiate(accept: str, *, custom: bool = False, watch: bool = False) -> Form:
+    """The first acceptable form in the client's order of preference. Raises StatusError 406.
+
+    Where a client likes JSON and protobuf alike it gets JSON, which costs the server nothing to make. Objects of
+    `custom` resources have no protobuf, but their metadata has; a Table is JSON or YAML.
+    """
     if not accept or accept == JSON:
         return DEFAULT
-    for media, parameters, _ in preferences(accept):
+    second: Form | None = None
+    least = 0.0
+    for media, parameters, quality in preferences(accept):
+        if second is not None and quality < least:
+            break
         if media in ("*/*", "application/*"):
             media = JSON
-        if media not in _SUPPORTED:
-            continue
         as_kind = parameters.get("as", "")
-        if not as_kind:
-            return Form(media)
-        if as_kind in _AS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") == "v1":
-            return Form(media, _AS[as_kind])
-    raise errors.not_acceptable(_SUPPORTED)
+        if as_kind:
+            if as_kind not in _AS or parameters.get("g") != "meta.k8s.io" or parameters.get("v") != "v1":
+                continue
+            as_kind = _AS[as_kind]
+        if not _producible(media, as_kind, custom=custom) or parameters.get("stream", "watch") not in ("", "watch"):
+            continue
+        if media != PROTOBUF:
+            if second is None or (media == JSON and as_kind == second.as_kind):
+                return Form(media, as_kind)
+        elif second is None:
+            second, least = Form(media, as_kind), quality
+    if second is not None:
+        return second
+    offered = _CUSTOM if custom else _SUPPORTED
+    raise errors.not_acceptable([f"{media};stream=watch" for media in offered if media != YAML] if watch else offered)
+
+
+def _producible(media: str, as_kind: str, *, custom: bool) -> bool:
+    if media == PROTOBUF:
+        return as_kind == PARTIAL or (as_kind == OBJECT and not custom)
+    return media in (JSON, YAML)
+
+
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client takes gzip (RFC 9110, 12.5.3)."""
+    found = {name: quality for name, _, quality in preferences(accept_encoding)}
+    return found.get("gzip", found.get("*", 0.0)) > 0

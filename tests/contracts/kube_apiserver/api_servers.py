@@ -108,16 +108,39 @@ class Authority:
         return certificate.public_bytes(serialization.Encoding.PEM), key_pem(key)
 
 
-class Cluster:
-    """One etcd member and one kube-apiserver; `flags` are added to the server's."""
+class Keys:
+    """What the API servers of one cluster share: authorities, and the key that signs service-account tokens."""
 
-    def __init__(self, folder: Path, flags: Sequence[str] = ()) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.etcd = Member(folder / "etcd")
-        self._flags = list(flags)
+    def __init__(self) -> None:
         self.authority = Authority("kubernetes")
         self.front_proxy = Authority("front-proxy")
+        self.account = ec.generate_private_key(ec.SECP256R1())
+
+
+class Cluster:
+    """One etcd member and one kube-apiserver; `flags` are added to the server's.
+
+    With `stores`, the server is one on etcd members that somebody else runs: the URLs of those that it asks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        flags: Sequence[str] = (),
+        *,
+        etcd: Member | None = None,
+        stores: Sequence[str] = (),
+        address: str = "127.0.0.1",
+        keys: Keys | None = None,
+    ) -> None:
+        self.folder = folder
+        self.address = address
+        self.port = free_port()
+        self.etcd = etcd or Member(folder / "etcd")
+        self._stores = list(stores)
+        self._flags = list(flags)
+        self.keys = keys or Keys()
+        self.authority, self.front_proxy = self.keys.authority, self.keys.front_proxy
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._tokens = 0
@@ -125,7 +148,7 @@ class Cluster:
     @property
     def server(self) -> str:
         """Its URL."""
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -180,7 +203,9 @@ class Cluster:
     async def raw(self, request: bytes) -> bytes:
         """The answer to bytes that no well-behaved client sends; without credentials, until the server closes."""
         context = ssl.create_default_context(cadata=self.authority.pem.decode())
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname="localhost")
+        reader, writer = await asyncio.open_connection(
+            self.address, self.port, ssl=context, server_hostname="localhost"
+        )
         try:
             writer.write(request)
             async with asyncio.timeout(10):
@@ -218,16 +243,15 @@ class Cluster:
         certificate, key = self.authority.issue(
             "kube-apiserver",
             names=["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"],
-            addresses=["127.0.0.1", "10.96.0.1"],
+            addresses=sorted({"127.0.0.1", self.address, "10.96.0.1"}),
         )
-        account_key = ec.generate_private_key(ec.SECP256R1())
-        public = account_key.public_key().public_bytes(
+        public = self.keys.account.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         kubelet_certificate, kubelet_key = self.authority.issue("kube-apiserver-kubelet-client", ["system:masters"])
         return [
-            f"--etcd-servers={self.etcd.endpoint}",
-            "--bind-address=127.0.0.1",
+            f"--etcd-servers={','.join(self._stores or [self.etcd.endpoint])}",
+            f"--bind-address={self.address}",
             f"--secure-port={self.port}",
             "--advertise-address=192.0.2.1",
             f"--tls-cert-file={self.write('apiserver.crt', certificate)}",
@@ -237,7 +261,7 @@ class Cluster:
             "--requestheader-allowed-names=front-proxy-client",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self.write('sa.pub', public)}",
-            f"--service-account-signing-key-file={self.write('sa.key', key_pem(account_key))}",
+            f"--service-account-signing-key-file={self.write('sa.key', key_pem(self.keys.account))}",
             f"--kubelet-certificate-authority={self.folder / 'ca.crt'}",
             f"--kubelet-client-certificate={self.write('apiserver-kubelet-client.crt', kubelet_certificate)}",
             f"--kubelet-client-key={self.write('apiserver-kubelet-client.key', kubelet_key)}",
@@ -251,12 +275,21 @@ class Cluster:
 
     def start_server(self) -> None:
         """Start the API server and wait until it is ready."""
+        self.launch_server()
+        self.wait_server()
+
+    def launch_server(self) -> None:
+        """Start the API server."""
         if not hasattr(self, "_made"):
             self._made = self._arguments()
         self._log = (self.folder / "kube-apiserver.log").open("ab")
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         command = [sys.executable, "-m", "keelson.kube_apiserver", *self._made]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
+
+    def wait_server(self) -> None:
+        """Wait until the API server is ready."""
+        assert self._process is not None
         context = ssl.create_default_context(cadata=self.authority.pem.decode())
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -282,12 +315,12 @@ class Cluster:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.etcd.start()
+        if not self._stores:
+            self.etcd.start()
         try:
             self.start_server()
         except BaseException:
-            self.stop_server()
-            self.etcd.stop()
+            self.__exit__(None, None, None)
             raise
         self.kubeconfig()
         return self
@@ -295,5 +328,7 @@ class Cluster:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.stop_server()
-        self.etcd.stop()
+        try:
+            self.stop_server()
+        finally:
+            self.etcd.stop()

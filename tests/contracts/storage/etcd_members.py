@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -21,42 +23,87 @@ def free_port() -> int:
 
 
 class Member:
-    """One etcd process, alone in its cluster, its data below `folder`; starts and ends with the context."""
+    """One etcd process, its data below `folder`; starts and ends with the context.
 
-    def __init__(self, folder: Path) -> None:
+    It is alone in its cluster, unless `peers` has the peer URLs of the others by their names. `flags` are added.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        flags: Sequence[str] = (),
+        *,
+        name: str = "member",
+        address: str = "127.0.0.1",
+        peers: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._flags = list(flags)
+        self.name = name
+        self._address = address
         self._client, self._peer = free_port(), free_port()
+        self._peers = dict(peers or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
         """Its client URL."""
-        return f"http://127.0.0.1:{self._client}"
+        return f"http://{self._address}:{self._client}"
+
+    @property
+    def peer(self) -> str:
+        """Its URL for other members."""
+        return f"http://{self._address}:{self._peer}"
+
+    @property
+    def data(self) -> Path:
+        """Where its data lies."""
+        return self._folder / "data"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def join(self, peers: Mapping[str, str]) -> None:
+        """Name the peer URLs of the cluster's other members, before the first start."""
+        self._peers = dict(peers)
 
     def start(self) -> None:
         """Start it and wait until it is healthy; it finds its data again."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it."""
         program = shutil.which("etcd")
         if program is None:
             raise RuntimeError("etcd is not on PATH: apt-get install etcd-server")
-        peer = f"http://127.0.0.1:{self._peer}"
+        cluster = {**self._peers, self.name: self.peer}
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log = (self._folder / "etcd.log").open("ab")
         self._process = subprocess.Popen(
             [
                 program,
-                "--name=member",
-                f"--data-dir={self._folder / 'data'}",
+                f"--name={self.name}",
+                f"--data-dir={self.data}",
                 f"--listen-client-urls={self.endpoint}",
                 f"--advertise-client-urls={self.endpoint}",
-                f"--listen-peer-urls={peer}",
-                f"--initial-advertise-peer-urls={peer}",
-                f"--initial-cluster=member={peer}",
+                f"--listen-peer-urls={self.peer}",
+                f"--initial-advertise-peer-urls={self.peer}",
+                f"--initial-cluster={','.join(f'{name}={url}' for name, url in sorted(cluster.items()))}",
                 "--unsafe-no-fsync",
+                *self._flags,
             ],
             stdout=self._log,
             stderr=self._log,
         )
+
+    def wait(self) -> None:
+        """Wait until it is healthy: it has a leader and takes writes."""
+        assert self._process is not None
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -68,6 +115,14 @@ class Member:
                 # Nothing tells that it has elected itself but asking.
                 time.sleep(0.05)
         raise RuntimeError(f"etcd did not start; see {self._folder / 'etcd.log'}")
+
+    def control(self, *arguments: str) -> str:
+        """What etcdctl prints, asked at this member; AssertionError with its errors where it fails."""
+        command = ["etcdctl", f"--endpoints={self.endpoint}", *arguments]
+        environment = {**os.environ, "ETCDCTL_API": "3"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+        return done.stdout
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process and wait for it."""

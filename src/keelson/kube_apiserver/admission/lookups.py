@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from keelson.api.meta import Object
+from keelson.kube_apiserver.caches.collections import Collection
+from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.objects import Objects
 
@@ -28,3 +31,31 @@ class Lookups:
         served = self._catalogue.named(resource)
         collection = await self._objects.cached(served)
         return [self._objects.object(served, item) for item in collection.items.values()]
+
+    def namespaced(self, resource: str) -> Namespaced:
+        """The objects of a built-in resource by namespace."""
+        return Namespaced(self._catalogue, self._objects, resource)
+
+
+class Namespaced:
+    """One resource's objects by namespace, for plugins that most namespaces do not concern.
+
+    While there is no such object at all, a look costs nothing but a comparison.
+    """
+
+    def __init__(self, catalogue: Catalogue, objects: Objects, resource: str) -> None:
+        self.served = catalogue.named(resource)
+        self.objects = objects
+        self._collection: Collection | None = None
+
+    async def items(self, namespace: str) -> list[Item]:
+        """The items of a namespace, as the cache has them."""
+        if self._collection is None:
+            self._collection = await self.objects.cached(self.served)
+        if not self._collection.items:
+            return []
+        return self._collection.select(Selection(namespace))[0]
+
+    async def list(self, namespace: str) -> list[Object]:
+        """The objects of a namespace, as the cache has them."""
+        return [self.objects.object(self.served, item) for item in await self.items(namespace)]

@@ -8,10 +8,12 @@ from typing import Any
 from keelson.kube_apiserver.admission.certificates import Certificates
 from keelson.kube_apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass
 from keelson.kube_apiserver.admission.escalations import Escalations
+from keelson.kube_apiserver.admission.limit_ranges import LimitRanger
 from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from keelson.kube_apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from keelson.kube_apiserver.admission.pod_defaults import DefaultTolerationSeconds, Priority, RuntimeClass
+from keelson.kube_apiserver.admission.resource_quotas import ResourceQuota
 from keelson.kube_apiserver.admission.service_accounts import ServiceAccounts
 from keelson.kube_apiserver.authorization.rbac import Rbac
 from keelson.kube_apiserver.authorization.unions import Authorizer
@@ -19,6 +21,7 @@ from keelson.kube_apiserver.authorization.unions import Authorizer
 # Upstream's order (kubeapiserver/options/plugins.go names it); NodeRestriction alone is off by default, as upstream's.
 _MAKERS: dict[str, tuple[bool, Callable[[Lookups], Any]]] = {
     "NamespaceLifecycle": (True, NamespaceLifecycle),
+    "LimitRanger": (True, LimitRanger),
     "ServiceAccount": (True, ServiceAccounts),
     "NodeRestriction": (False, NodeRestriction),
     "TaintNodesByCondition": (True, lambda _: TaintNodesByCondition()),
@@ -34,7 +37,7 @@ KNOWN = frozenset(
         *_MAKERS,
         "AlwaysAdmit", "AlwaysDeny", "AlwaysPullImages", "CertificateApproval", "CertificateSigning",
         "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "EventRateLimit", "ExtendedResourceToleration",
-        "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "LimitRanger", "MutatingAdmissionPolicy",
+        "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "MutatingAdmissionPolicy",
         "MutatingAdmissionWebhook", "NamespaceAutoProvision", "NamespaceExists", "OwnerReferencesPermissionEnforcement",
         "PersistentVolumeClaimResize", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction",
         "PodTopologyLabels", "ResourceQuota", "StorageObjectInUseProtection",
@@ -55,4 +58,7 @@ def chosen(
     found.append(Certificates(authorizer))
     if rbac is not None:
         found.append(Escalations(rbac, authorizer))
+    # The last of all: nothing is charged for what another refuses.
+    if "ResourceQuota" not in disabled:
+        found.append(ResourceQuota(lookups))
     return found

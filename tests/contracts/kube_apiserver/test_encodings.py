@@ -132,7 +132,11 @@ async def test_reviews_in_protobuf(session: aiohttp.ClientSession) -> None:
         "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}},
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    how = {"method": "POST", "data": envelopes.encode(review), "headers": {"Content-Type": PROTOBUF}}
+    how: dict[str, Any] = {
+        "method": "POST",
+        "data": envelopes.encode(review),
+        "headers": {"Content-Type": PROTOBUF},
+    }
     status, media, body = await fetch(session, path, **how)
     assert (status, media) == (201, PROTOBUF), body
     assert protobuf.decode(body)["status"]["allowed"] is True

@@ -53,6 +53,7 @@ def parser() -> flags.Parser:
     result.duration("--node-monitor-period", 5, help="how often nodes are looked at")
     result.duration("--node-monitor-grace-period", 50, help="silence after which a node is not ready")
     result.number("--terminated-pod-gc-threshold", 12500, help="finished pods that are kept")
+    result.duration("--resource-quota-sync-period", 300, help="how often all quotas are counted anew")
     result.boolean("--profiling", False, help="accepted; there is no profiling endpoint")
     logs.add_flags(result)
     return result
@@ -79,6 +80,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         node_monitor_period=options.node_monitor_period,
         node_monitor_grace_period=options.node_monitor_grace_period,
         terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
+        resource_quota_sync_period=options.resource_quota_sync_period,
     )
 
 

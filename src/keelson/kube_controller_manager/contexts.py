@@ -33,6 +33,7 @@ class Settings:
     node_monitor_period: float = 5.0
     node_monitor_grace_period: float = 50.0
     terminated_pod_gc_threshold: int = 12500
+    resource_quota_sync_period: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

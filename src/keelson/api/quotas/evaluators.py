@@ -25,7 +25,7 @@ _STORAGE_CLASS = ".storageclass.storage.k8s.io/"
 _CLAIM_DEVICES = ".deviceclass.resource.k8s.io/devices"
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 # Names by which these resources were counted before there was count/*.
-_ALIASES = {name: name for name in ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")}
+ALIASES = {name: name for name in ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")}
 # Where a quota on one of these needs every container to state it: a mistake of the beginnings that has to stay.
 _MUST_BE_STATED = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
 _COMPUTE = frozenset(
@@ -54,7 +54,7 @@ class Evaluator:
 
     def __init__(self, resource: str) -> None:
         self.resource = resource
-        self._names = frozenset(name for name in (count_name(resource), _ALIASES.get(resource)) if name)
+        self._names = frozenset(name for name in (count_name(resource), ALIASES.get(resource)) if name)
 
     def handles(self, write: Write) -> bool:
         """Whether the write can change what is charged."""

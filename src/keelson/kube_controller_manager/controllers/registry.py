@@ -18,6 +18,7 @@ from .node_ipam import NodeIpamController
 from .node_lifecycle import NodeLifecycleController
 from .pod_garbage_collector import PodGarbageCollector
 from .replica_set import ReplicaSetController
+from .resource_quota import ResourceQuotaController
 from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
@@ -40,6 +41,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     JobController,
     EndpointSliceController,
     PodGarbageCollector,
+    ResourceQuotaController,
 )
 
 

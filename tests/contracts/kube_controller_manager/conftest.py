@@ -1,0 +1,81 @@
+"""Controllers against a real API server: `controlling` runs the ones that a test names, in the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from keelson.client import kubeconfigs
+from keelson.client.rest import Client
+from keelson.kube_controller_manager.__main__ import control
+from keelson.kube_controller_manager.contexts import Controller, Settings
+from tests.contracts.kube_apiserver.api_servers import Cluster
+
+_counter = itertools.count()
+_PATIENCE = 20.0
+
+Controlling = Callable[..., AbstractAsyncContextManager[None]]
+Eventually = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    async with Client(kubeconfigs.load(str(cluster.folder / "admin.conf")), user_agent="suite") as found:
+        yield found
+
+
+@pytest.fixture
+async def namespace(client: Client) -> str:
+    name = f"suite-{next(_counter)}"
+    await client.create("namespaces", {"metadata": {"name": name}})
+    await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
+    return name
+
+
+@pytest.fixture
+def controlling(cluster: Cluster) -> Controlling:
+    @asynccontextmanager
+    async def run(*chosen: type[Controller], settings: Settings | None = None) -> AsyncIterator[None]:
+        config = kubeconfigs.load(str(cluster.folder / "admin.conf"))
+        async with Client(config, user_agent="kube-controller-manager") as client:
+            task = asyncio.create_task(control(client, None, chosen, settings or Settings()))
+            try:
+                yield
+            finally:
+                failed = task.done()
+                task.cancel()
+                if failed:
+                    await task
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    return run
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Ask until the answer is true, and return it; what was asked last is shown where it never is."""
+
+    async def ask(question: Callable[[], Awaitable[Any]]) -> Any:
+        answer = None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                # Controllers act when they act: nothing tells a client of it but the objects.
+                while not (answer := await question()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"it did not happen within {_PATIENCE:.0f} s")
+        return answer
+
+    return ask

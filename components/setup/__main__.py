@@ -102,7 +102,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _outputs(stack: Stack) -> dict[str, object]:
-    return updates.outputs(stack, engines.find(stack.clone.root))
+    engine = engines.find(stack.clone.root)
+    outputs = updates.outputs(stack, engine)
+    return outputs if "hosts" in outputs else {**outputs, "hosts": updates.recorded_hosts(stack, engine)}
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def exists(stack: Stack) -> bool:
 def outputs(stack: Stack, engine: Path) -> dict[str, Any]:
     """Return the stack's outputs, secrets included, as Pulumi last recorded them.
 
-    They are kept beside the stack, mode 0600, and asked for again once the state is newer. Raises SetupError if the
-    stack has none.
+    They are kept beside the stack, mode 0600, and asked for again once the state is newer. Empty if it never came up
+    whole; raises SetupError if it was never begun.
     """
     checkpoint = stack.checkpoint
     kept = stack.place / "outputs.json"
@@ -117,9 +117,30 @@ def outputs(stack: Stack, engine: Path) -> dict[str, Any]:
         )
         write_private(kept, text)
     answer = json.loads(text)
-    if not isinstance(answer, dict) or not answer:
-        raise SetupError(f"{stack.name} has no outputs: it never came up whole", f"run: make up ENV={stack.name}")
+    if not isinstance(answer, dict):
+        raise SetupError(f"the outputs of {stack.name} are no object", f"run: make up ENV={stack.name}")
     return answer
+
+
+def recorded_hosts(stack: Stack, engine: Path) -> list[dict[str, Any]]:
+    """Return the hosts that the state tells of, in the words of the output `hosts`, control plane first.
+
+    For a stack that never came up whole, and so has no outputs: what was made can be listed, entered and looked at.
+    Until its convergence began, a host has no roles. Raises SetupError if there is no host.
+    """
+    resources = (_export(stack, engine)["deployment"].get("resources") or []) if exists(stack) else []
+    # A convergence knows its host too, by its inputs; those that made or adopted a host have it as an output.
+    made = [values["host"] for values in (resource.get("outputs") or {} for resource in resources) if "host" in values]
+    hosts = {host["name"]: host for host in made if isinstance(host, dict) and "private_key_path" in host}
+    if not hosts:
+        raise SetupError(f"{stack.name} has no hosts", f"run: make up ENV={stack.name}")
+    roles: dict[str, list[str]] = {
+        resource["inputs"]["host"]["name"]: resource["inputs"]["roles"]
+        for resource in resources
+        if resource["type"] == "keelson:index:Convergence"
+    }
+    described = [{**host, "roles": roles.get(name, [])} for name, host in hosts.items()]
+    return sorted(described, key=lambda host: ("kube_apiserver" not in host["roles"], host["name"]))
 
 
 def resource_inputs(stack: Stack, engine: Path, kind: str) -> dict[str, Any]:

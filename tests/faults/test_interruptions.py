@@ -64,6 +64,9 @@ def test_up_completes_after_it_was_cut_in_every_phase(stack: Stack, turn: int) -
 @pytest.mark.parametrize("cut", Cut)
 def test_destroy_completes_after_up_was_cut(stack: Stack, cut: Cut) -> None:
     cut_up(stack, PHASES["role base"], cut)
+    # Hosts can be looked at when they are needed most.
+    assert _FIRST in stack.make("hosts")
+    assert stack.make("ssh", f"HOST={_FIRST}", "CMD=hostname") == f"{_FIRST}\n"
     stack.make("destroy")
     assert not stack.directory.exists()
 

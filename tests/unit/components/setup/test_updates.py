@@ -125,6 +125,20 @@ def test_kept_outputs_are_used_until_the_state_is_newer(stack: Stack, tmp_path: 
     assert asked.read_text() == "asked\nasked\n"
 
 
+def test_hosts_of_a_bring_up_that_failed_are_told_of_by_the_state(stack: Stack, tmp_path: Path) -> None:
+    def made(name: str) -> dict[str, object]:
+        host = {"name": name, "address": "10.0.0.1", "private_key_path": "key"}
+        return {"type": "keelson:index:MachineContainer", "outputs": {"host": host}}
+
+    converging = {"type": "keelson:index:Convergence", "inputs": {"host": {"name": "b"}, "roles": ["kube_apiserver"]}}
+    give_state(stack, {})
+    exported = {"deployment": {"resources": [{"type": "pulumi:pulumi:Stack"}, made("a"), made("b"), converging]}}
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\ncat <<'EOF'\n{json.dumps(exported)}\nEOF\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    hosts = updates.recorded_hosts(stack, tmp_path)
+    assert [(host["name"], host["roles"]) for host in hosts] == [("b", ["kube_apiserver"]), ("a", [])]
+
+
 def test_operations_that_never_ended_are_forgotten(
     stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,12 +15,14 @@ from functools import partial
 import orjson
 
 from keelson.api import errors
-from keelson.component_base import metrics
+from keelson.component_base import durations, metrics
 
 from .authentication import impersonation
 from .authentication.unions import Union as Authentication
 from .authorization.unions import Authorizer, refusal
 from .encodings.answers import renegotiated
+from .flow_control.flows import Flows, seats
+from .flow_control.levels import RejectedError, Ticket
 from .handlers import Handlers
 from .registry.contexts import User
 from .serving import request_infos
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
 
 _MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_LISTS = frozenset({"list", "watch"})
 _LONG_RUNNING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
 
 _REQUESTS = metrics.counter(
@@ -114,12 +117,17 @@ class Chain:
         handlers: Handlers,
         *,
         limits: Limits,
+        flows: Flows | None = None,
+        size_of: Callable[[RequestInfo], int] = lambda _info: 0,
         timeout: float = 60.0,
     ) -> None:
+        """`size_of` tells how many objects a resource has; `flows` None is no priority and fairness."""
         self._authentication = authentication
         self._authorizer = authorizer
         self._handlers = handlers
         self._limits = limits
+        self._flows = flows
+        self._size_of = size_of
         self._timeout = timeout
         # Paths that are no resources: exact ones, and those below a prefix.
         self.paths: dict[str, PathHandler] = {}
@@ -175,23 +183,79 @@ class Chain:
         user = await self._authentication.authenticate(request)
         if any(name.startswith("impersonate-") for name in request.headers):
             user = impersonation.applied(user, request, self._authorizer)
+        if info.is_resource and info.subresource in _LONG_RUNNING:
+            self._authorize(request, info, user)
+            with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
+                return await self._dispatch(request, info, user)
+        if self._flows is None:
+            return await self._run(request, info, user)
+        flow = self._flows.of(user, info)
+        request.head += flow.head
+        width = seats(request, info, flow, self._size_of(info)) if info.verb in _LISTS else 1
+        level, tally = flow.level, flow.tally
+        ticket: Ticket | None = None
+        if not level.enter(tally, width):
+            try:
+                ticket = await self._flows.wait(flow, width)
+            except RejectedError:
+                return self._flows.refusal(flow)
+        if info.verb == "watch":
+            return await self._watch(request, info, user, partial(level.leave, tally, width, ticket))
+        try:
+            return await self._run(request, info, user)
+        finally:
+            level.leave(tally, width, ticket)
+
+    async def _watch(
+        self, request: Request, info: RequestInfo, user: User, leave: Callable[[], None]
+    ) -> Response | None:
+        """A watch keeps its seats while it begins, and no longer."""
+        left = False
+
+        def settled() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                leave()
+
+        request.settled = settled
+        try:
+            return await self._run(request, info, user)
+        finally:
+            settled()
+
+    def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         verdict = self._authorizer.authorize(user, info)
         if verdict.allowed is not True:
             raise refusal(user, info, verdict.reason)
         if info.is_resource and not info.verb and info.subresource != "proxy":
             raise errors.method_not_allowed(request.method, info.resource)
-        if info.verb == "watch" or (info.is_resource and info.subresource in _LONG_RUNNING):
-            with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
+
+    async def _run(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        self._authorize(request, info, user)
+        if info.verb == "watch":
+            with _LONG.labels("WATCH", info.resource, info.subresource).track_inprogress():
                 return await self._dispatch(request, info, user)
         kind = "mutating" if info.verb in _MUTATING else "readOnly"
         self._limits.enter(kind)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._seconds(request)):
                 return await self._dispatch(request, info, user)
         except TimeoutError as error:
             raise errors.timeout("request did not complete within the allotted timeout", retry_after=0) from error
         finally:
             self._limits.leave(kind)
+
+    def _seconds(self, request: Request) -> float:
+        """How long the request may take: the server's limit, or less where the client asks for less."""
+        text = request.parameter("timeout") if request.query_string else ""
+        if not text:
+            return self._timeout
+        try:
+            asked = durations.parse(text)
+        except ValueError as error:
+            raise errors.bad_request(f"invalid timeout specified in the request URL - {error}") from error
+        return min(asked, self._timeout) if asked > 0 else self._timeout
 
     async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         if info.is_resource:

@@ -40,8 +40,9 @@ def parser() -> Parser:
     found.text("--tls-cert-file", help="serving certificate")
     found.text("--tls-private-key-file", help="its key")
     found.text("--external-hostname", help="name in externally visible URLs")
-    found.number("--max-requests-inflight", 400, help="reading requests in flight; 0 is no limit")
-    found.number("--max-mutating-requests-inflight", 200, help="writing requests in flight; 0 is no limit")
+    found.boolean("--enable-priority-and-fairness", True, help="divide what is in flight by FlowSchemas")
+    found.number("--max-requests-inflight", 400, help="requests in flight, reading ones without fairness; 0 no limit")
+    found.number("--max-mutating-requests-inflight", 200, help="added to the former, or the limit of writing requests")
     found.duration("--request-timeout", 60.0, help="time for a request that is no watch")
     found.number("--min-request-timeout", 1800, help="least seconds before a watch is ended")
     found.duration("--shutdown-delay-duration", 0.0, help="time between SIGTERM and the end of serving")
@@ -115,6 +116,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         refuse("--etcd-certfile", "goes together with --etcd-keyfile")
     if not 0 <= found.secure_port <= 65535:
         refuse("--secure-port", "must be between 0 and 65535")
+    for flag in ("max_requests_inflight", "max_mutating_requests_inflight"):
+        if getattr(found, flag) < 0:
+            refuse(_flag(flag), "can not be negative value")
+    if found.enable_priority_and_fairness and found.max_requests_inflight + found.max_mutating_requests_inflight < 1:
+        refuse("--max-requests-inflight", "and --max-mutating-requests-inflight must add up to more than 0")
     for mode in found.authorization_mode:
         if mode not in MODES:
             refuse("--authorization-mode", f'"{mode}" is not one of {", ".join(MODES)}')

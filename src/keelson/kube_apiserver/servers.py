@@ -52,6 +52,9 @@ from .compaction import Compactor
 from .discovery import Discovery
 from .extensions.definitions import Definitions
 from .extensions.upkeep import Upkeep
+from .flow_control.flows import Flows
+from .flow_control.gauges import Gauges
+from .flow_control.upkeep import Upkeep as FlowUpkeep
 from .handlers import CUSTOM_SCALE, Handlers
 from .openapi_documents import OpenApi
 from .proxies import resources as proxied_resources
@@ -124,11 +127,18 @@ class Server:
         self.admission.use(plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled))
         self.discovery = Discovery(self.catalogue)
         self.livez, self.readyz = Checks(), Checks()
+        reading, mutating = options.max_requests_inflight, options.max_mutating_requests_inflight
+        self.flows: Flows | None = None
+        if options.enable_priority_and_fairness:
+            self.flows = Flows(reading + mutating, options.request_timeout)
+            reading = mutating = 0
         self.chain = Chain(
             Authentication(self._authenticators(), self._anonymous),
             self.authorizer,
             self.handlers,
-            limits=Limits(options.max_requests_inflight, options.max_mutating_requests_inflight),
+            limits=Limits(reading, mutating),
+            flows=self.flows,
+            size_of=self._size_of,
             timeout=options.request_timeout,
         )
         self._listener: Listener | None = None
@@ -191,6 +201,11 @@ class Server:
     async def _read_bootstrap_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
         user = await self.bootstrap_tokens.read(token) if self.bootstrap_tokens is not None else None
         return None if user is None else (user, list(audiences))
+
+    def _size_of(self, info: RequestInfo) -> int:
+        """How many objects the cache has of a resource."""
+        served = self.catalogue.find(info.group, info.version, info.resource)
+        return len(self.catalogue.collection(served)) if served is not None and served.is_stored else 0
 
     def _anonymous(self, path: str) -> bool:
         return bool(self.options.anonymous_auth)
@@ -378,6 +393,10 @@ class Server:
         async with AsyncExitStack() as stack:
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
+            if self.flows is not None:
+                gauges = Gauges(self.flows)
+                metrics.REGISTRY.register(gauges)
+                stack.callback(metrics.REGISTRY.unregister, gauges)
             if self.options.etcd_compaction_interval:
                 compactor = Compactor(self.store, self.options.etcd_compaction_interval)
                 stack.callback(asyncio.create_task(compactor.run()).cancel)
@@ -415,12 +434,19 @@ class Server:
         stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
         reconciler = Reconciler(self.catalogue, self.objects)
         instance = self._instance(reconciler)
+        fairness: FlowUpkeep | None = None
+        if self.flows is not None:
+            fairness = FlowUpkeep(self.flows, self.catalogue, self.objects, self.patches, self.deletions, reconciler)
+            await fairness.start()
+            stack.callback(asyncio.create_task(fairness.run()).cancel)
         while True:
             try:
                 await reconciler.namespaces()
                 if self.rbac is not None:
                     await reconciler.policy()
                 await reconciler.priority_classes()
+                if fairness is not None:
+                    await fairness.ensure()
                 await reconciler.service_cidr([str(each) for each in self.service_networks])
                 await reconciler.authentication(self._published_authentication())
                 await instance.service()

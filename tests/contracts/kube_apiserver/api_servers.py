@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import aiohttp
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -199,6 +200,16 @@ class Cluster:
             "current-context": "test",
         }
         return self.write(f"{user.replace(':', '-')}.conf", yaml.safe_dump(config).encode())
+
+    def session(self, user: str = "admin", groups: Sequence[str] = ("system:masters",)) -> aiohttp.ClientSession:
+        """Plain HTTP as a user by certificate ("" for nobody), for what a client hides: headers, refusals, floods."""
+        context = ssl.create_default_context(cadata=self.authority.pem.decode())
+        if user:
+            certificate, key = self.authority.issue(user, groups)
+            context.load_cert_chain(
+                self.write(f"session-{user}.crt", certificate), self.write(f"session-{user}.key", key)
+            )
+        return aiohttp.ClientSession(self.server, connector=aiohttp.TCPConnector(ssl=context, limit=0))
 
     async def raw(self, request: bytes) -> bytes:
         """The answer to bytes that no well-behaved client sends; without credentials, until the server closes."""

@@ -126,6 +126,8 @@ class Watches:
                 stream.send(bookmark(served, form, revision, initial_end=True))
             del first
             sink.go()
+            if request.settled is not None:
+                request.settled()
             await self._follow(served, form, collection, sink, stream, seconds, bookmarks=bookmarks)
         finally:
             collection.leave(watcher)

@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
             # Answers under way come before this one and can't be overtaken.
             self.transport.abort()
             return
-        self._write_small(response)
+        self.transport.write(b"".join((self._head(response, len(response.body), b""), response.body)))
         self._loop.call_later(_LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
@@ -351,15 +351,11 @@ class Connection(asyncio.Protocol):
         if self.transport is not None and not self.transport.is_reading():
             self.transport.resume_reading()
 
-    def _write_small(self, response: Response) -> None:
-        assert self.transport is not None
-        body = response.body
-        self.transport.write(b"".join((self._head(response, len(body)), body)))
-
-    def _head(self, response: Response, size: int) -> bytes:
+    def _head(self, response: Response, size: int, lines: bytes) -> bytes:
         more = b"Connection: close\r\n" if self._closing else b""
-        return b"%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n" % (
+        return b"%b%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n" % (
             head(response.status, response.headers),
+            lines,
             response.content_type.encode(),
             size,
             more,
@@ -369,18 +365,18 @@ class Connection(asyncio.Protocol):
         size = sum(map(len, response.parts))
         assert self.transport is not None
         if request.method == "HEAD":
-            self.transport.write(self._head(response, size))
+            self.transport.write(self._head(response, size, request.head))
             return
         if size > _GZIP_BYTES and _to_compress(request, response):
             await self._write_gzipped(response)
             return
         if size <= _SLICE:
-            self.transport.write(b"".join((self._head(response, size), *response.parts)))
+            self.transport.write(b"".join((self._head(response, size, request.head), *response.parts)))
             if self._writable is not None:
                 await self.drain()
             return
         # Large answers go out in slices, each after the client took the one before; others get their turn between.
-        piece, room = [self._head(response, size)], _SLICE
+        piece, room = [self._head(response, size, request.head)], _SLICE
         for part in response.parts:
             piece.append(part)
             room -= len(part)
@@ -424,14 +420,19 @@ class Connection(asyncio.Protocol):
         if self._writable is not None:
             await self._writable
 
-    def stream(self, status: int, headers: Sequence[tuple[str, str]], *, chunked: bool = True) -> Stream:
-        """Begin an answer whose body comes in pieces; without `chunked` the headers must tell where it ends."""
+    def stream(
+        self, status: int, headers: Sequence[tuple[str, str]], lines: bytes = b"", *, chunked: bool = True
+    ) -> Stream:
+        """Begin an answer whose body comes in pieces; without `chunked` the headers must tell where it ends.
+
+        `lines` are further headers, each with its line's end.
+        """
         if self.transport is None:
             raise ConnectionResetError("the client is gone")
         self._streaming = True
         framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         closing = b"Connection: close\r\n" if self._closing else b""
-        self.transport.write(b"%b%b%b\r\n" % (head(status, headers), framing, closing))
+        self.transport.write(b"%b%b%b%b\r\n" % (head(status, headers), lines, framing, closing))
         return Stream(self, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:

@@ -83,6 +83,10 @@ class Request:
         self.connection = connection
         # Warnings for the client (RFC 7234, "Warning: 299"), filled by whoever has one to give.
         self.warnings: list[str] = []
+        # Header lines of the answer that do not hang on what it says, each with its line's end.
+        self.head = b""
+        # Called by a handler that goes on for long, once the work of its beginning is done.
+        self.settled: Callable[[], None] | None = None
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
@@ -108,7 +112,7 @@ class Request:
         """Begin an answer that comes in pieces; without `chunked` the headers must tell where its body ends."""
         if self.connection is None:
             raise RuntimeError("this request has no connection to stream to")
-        return self.connection.stream(status, headers, chunked=chunked)
+        return self.connection.stream(status, headers, self.head, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Give the connection to another protocol for good; what was read beyond the request is returned."""

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,14 +50,19 @@ def locked(path: Path, what: str) -> Iterator[None]:
         yield
 
 
-def entry(kind: str, key: str, build: Callable[[Path], None], *, what: str) -> Path:
-    """Return the folder `<cache>/<kind>/<key>`, filled by `build` (given an empty folder) if it is not there yet."""
+def entry(kind: str, key: str, build: Callable[[Path], None], *, what: str, kept_seconds: float | None = None) -> Path:
+    """Return the folder `<cache>/<kind>/<key>`, filled by `build` (given an empty folder) if it is not there yet.
+
+    Where `kept_seconds` is given, whoever adds an entry removes those of its kind that nobody asked for in that time.
+    """
     place = root() / kind / key
-    if place.is_dir():
+    if _used(place):
         return place
     with locked(root() / kind / f"{key}.lock", what):
-        if place.is_dir():
+        if _used(place):
             return place
+        if kept_seconds is not None:
+            _forget_unused(place.parent, time.time() - kept_seconds)
         for left in place.parent.glob(f".{key}.*"):
             shutil.rmtree(left)
         partial = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=place.parent))
@@ -68,3 +74,20 @@ def entry(kind: str, key: str, build: Callable[[Path], None], *, what: str) -> P
             if partial.exists():
                 shutil.rmtree(partial)
     return place
+
+
+def _used(place: Path) -> bool:
+    """Tell whether the entry is there, and note that it was asked for."""
+    try:
+        os.utime(place)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _forget_unused(kind: Path, since: float) -> None:
+    for place in kind.iterdir():
+        # Hidden folders are being built; a lock may be held, and costs nothing.
+        if place.is_dir() and not place.name.startswith(".") and place.stat().st_mtime < since:
+            progress.say(f"forgetting {place.name} of the cache {kind.name}: long not used")
+            shutil.rmtree(place)

@@ -19,6 +19,9 @@ from images.machine import recipes, trees
 _BUILDER = "1"
 PREFIX = "/opt/keelson"
 
+# Every change of a source makes another release, and only those who develop Keelson make many.
+_KEPT_SECONDS = 14 * 24 * 3600.0
+
 # The path is that of the release and not of /opt/keelson/current: a module that is first imported after the link has
 # moved on must still be this release's. -I and -S keep the host's environment and its own packages out.
 _LAUNCHER = """\
@@ -64,7 +67,7 @@ def bundle(sources: Sources) -> Bundle:
     def build(folder: Path) -> None:
         _build(sources, folder, version, architecture)
 
-    entry = caches.entry("bundle", digest, build, what="the release bundle")
+    entry = caches.entry("bundle", digest, build, what="the release bundle", kept_seconds=_KEPT_SECONDS)
     described: dict[str, Any] = json.loads((entry / "bundle.json").read_text())
     return Bundle(
         archive=entry / "bundle.tar.zst",

@@ -1,5 +1,6 @@
 """The cache: entries are whole or absent, also after a killed build and with two builders at once."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -82,3 +83,16 @@ def test_a_second_builder_waits_and_takes_what_the_first_made(cache: Path) -> No
     second.join(10)
     assert built == ["slow"]
     assert (cache / "kind" / "key").is_dir()
+
+
+def test_an_entry_that_nobody_asked_for_goes_when_another_comes(cache: Path) -> None:
+    def build(place: Path) -> None:
+        (place / "file").touch()
+
+    old, used = (caches.entry("kind", key, build, what="x") for key in ("old", "used"))
+    other = caches.entry("another", "old", build, what="x")
+    for place in (old, used, other):
+        os.utime(place, (1, 1))
+    caches.entry("kind", "used", build, what="x")
+    caches.entry("kind", "new", build, what="x", kept_seconds=3600)
+    assert (old.exists(), used.exists(), other.exists()) == (False, True, True)

@@ -132,8 +132,8 @@ class Chain:
         # Paths that are no resources: exact ones, and those below a prefix.
         self.paths: dict[str, PathHandler] = {}
         self.prefixes: dict[str, PathHandler] = {}
-        # Where resources that are not served here may be found (aggregation); None where nowhere.
-        self.elsewhere: Callable[[Request, RequestInfo, User], Awaitable[Response | None]] | None = None
+        # Who handles a group and version that another server serves (aggregation); None as long as there is none.
+        self.elsewhere: Callable[[str, str], PathHandler | None] | None = None
         self._meters: dict[tuple[str, ...], _Meters] = {}
 
     async def __call__(self, request: Request) -> Response | None:
@@ -260,12 +260,9 @@ class Chain:
     async def _dispatch(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         if info.is_resource:
             if self.elsewhere is not None:
-                try:
-                    return await self._handlers.handle(request, info, user)
-                except errors.StatusError as error:
-                    if error.code != 404 or error.details:
-                        raise
-                return await self.elsewhere(request, info, user)
+                remote = self.elsewhere(info.group, info.version)
+                if remote is not None:
+                    return await remote(request, info, user)
             return await self._handlers.handle(request, info, user)
         handler = self.paths.get(info.path)
         if handler is None:

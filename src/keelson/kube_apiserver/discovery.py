@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -15,35 +15,13 @@ import orjson
 
 from keelson.api.meta import Object
 
+from .aggregation import priorities
+from .aggregation.discoveries import Discoveries, RemoteVersion
+from .aggregation.priorities import Priority
 from .registry.catalogues import Catalogue, Served
+from .serving.negotiation import preferences
 
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-
-# Groups in upstream's order of priority; others follow by name. kubectl resolves a bare kind by this order.
-_ORDER = (
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-)
-_RANK = {group: rank for rank, group in enumerate(_ORDER)}
+_AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
 # Subresources whose kind is not their resource's own, with the verbs that they take.
 _OWN_KIND = {
@@ -59,17 +37,6 @@ _OWN_KIND = {
 }
 _PROXY_KIND = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
 _PROXY_VERBS = ("create", "delete", "get", "patch", "update")
-
-
-def _version_key(version: str) -> tuple[int, int, int]:
-    """GA before beta before alpha, higher numbers first (the order of CRD versions)."""
-    digits = version.removeprefix("v")
-    major, stage, minor = digits, 2, "0"
-    for word, rank in (("beta", 1), ("alpha", 0)):
-        if word in digits:
-            major, _, minor = digits.partition(word)
-            stage = rank
-    return (-stage, -int(major or 0) if major.isdecimal() else 0, -int(minor or 0) if minor.isdecimal() else 0)
 
 
 def _subresource(served: Served, name: str) -> tuple[Object, tuple[str, ...]]:
@@ -90,23 +57,47 @@ def _hash(resource: str, group: str) -> str:
     return base64.b64encode(hashlib.sha256(f"{group}/{resource}".encode()).digest()[:8]).decode()
 
 
+def _aggregated_version(accept: str) -> str:
+    """The version of the aggregated document that a client prefers, "" where it wants the plain one."""
+    if "APIGroupDiscoveryList" not in accept:
+        return ""
+    for media, parameters, quality in preferences(accept):
+        if media != "application/json" or not quality:
+            continue
+        if "as" not in parameters:
+            return ""
+        if (parameters["as"], parameters.get("g")) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io"):
+            version = parameters.get("v", "")
+            if version in _AGGREGATED_VERSIONS:
+                return version
+    return ""
+
+
 class _Documents:
     """Everything that one generation of the catalogue yields."""
 
-    def __init__(self, catalogue: Catalogue, extra_groups: Iterable[tuple[str, list[str]]] = ()) -> None:
-        self.generation = catalogue.generation
+    def __init__(self, catalogue: Catalogue, remotes: Iterable[RemoteVersion], generation: tuple[int, int]) -> None:
+        self.generation = generation
+        self._remote = {(each.group, each.version): each for each in remotes}
         self._by_version: dict[tuple[str, str], list[Served]] = {}
+        priority_of: dict[tuple[str, str], Priority] = {
+            key: Priority(each.group_priority, each.version_priority) for key, each in self._remote.items()
+        }
         for served in catalogue:
             resource = served.resource
-            self._by_version.setdefault((resource.group, resource.version), []).append(served)
+            key = (resource.group, resource.version)
+            if key not in self._remote:
+                self._by_version.setdefault(key, []).append(served)
+                priority_of[key] = priorities.built_in(*key) or priorities.CUSTOM
+        # The highest priority of any of a group's versions is the group's (APIService, groupPriorityMinimum).
+        highest: dict[str, int] = {}
         versions: dict[str, list[str]] = {}
-        for group, version in self._by_version:
+        for (group, version), priority in priority_of.items():
+            highest[group] = max(priority.group, highest.get(group, 0))
             versions.setdefault(group, []).append(version)
-        for group, more in extra_groups:
-            versions.setdefault(group, []).extend(v for v in more if v not in versions.get(group, []))
-        for group in versions:
-            versions[group].sort(key=_version_key)
-        self.versions = dict(sorted(versions.items(), key=lambda pair: (_RANK.get(pair[0], len(_RANK)), pair[0])))
+        for group, found in versions.items():
+            found.sort(key=lambda each: (-priority_of[group, each].version, priorities.version_key(each)))
+        self.versions = dict(sorted(versions.items(), key=lambda pair: (-highest[pair[0]], pair[0])))
 
     def group(self, name: str) -> Object | None:
         """The APIGroup of one group."""
@@ -172,14 +163,17 @@ class _Documents:
         rows.sort(key=lambda row: row["name"])
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
 
-    def aggregated(self, *, legacy: bool) -> bytes:
-        """The APIGroupDiscoveryList of /api or /apis."""
+    def aggregated(self, api_version: str, *, legacy: bool) -> bytes:
+        """The APIGroupDiscoveryList of /api or /apis, in v2 or v2beta1, which differ in nothing else."""
         items = []
         for group, versions in self.versions.items():
             if (group == "") != legacy:
                 continue
             shown = []
             for version in versions:
+                if (group, version) in self._remote:
+                    shown.append(self._remote[group, version].entry)
+                    continue
                 rows = [self._aggregated_row(each) for each in self._by_version.get((group, version), ())]
                 rows.sort(key=lambda row: row["resource"])
                 shown.append({"version": version, "resources": rows, "freshness": "Current"})
@@ -190,7 +184,7 @@ class _Documents:
         return orjson.dumps(
             {
                 "kind": "APIGroupDiscoveryList",
-                "apiVersion": "apidiscovery.k8s.io/v2",
+                "apiVersion": f"apidiscovery.k8s.io/{api_version}",
                 "metadata": {},
                 "items": items,
             }
@@ -220,18 +214,17 @@ class _Documents:
 class Discovery:
     """The discovery documents of a catalogue that may change."""
 
-    def __init__(
-        self, catalogue: Catalogue, extra_groups: Callable[[], Iterable[tuple[str, list[str]]]] = lambda: ()
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, remotes: Discoveries) -> None:
         self._catalogue = catalogue
-        self._extra_groups = extra_groups
+        self._remotes = remotes
         self._documents: _Documents | None = None
-        self._aggregated: dict[bool, tuple[int, bytes, str]] = {}
+        self._aggregated: dict[tuple[bool, str], tuple[tuple[int, int], bytes, str]] = {}
 
     @property
     def _current(self) -> _Documents:
-        if self._documents is None or self._documents.generation != self._catalogue.generation:
-            self._documents = _Documents(self._catalogue, self._extra_groups())
+        generation = (self._catalogue.generation, self._remotes.generation)
+        if self._documents is None or self._documents.generation != generation:
+            self._documents = _Documents(self._catalogue, self._remotes.versions(), generation)
         return self._documents
 
     def answer(self, parts: list[str], accept: str, server_address: str) -> tuple[Any, str, str] | None:
@@ -239,13 +232,14 @@ class Discovery:
         legacy = parts[0] == "api"
         documents = self._current
         if len(parts) == 1:
-            if "as=APIGroupDiscoveryList" in accept and "v=v2" in accept:
-                held = self._aggregated.get(legacy)
+            version = _aggregated_version(accept)
+            if version:
+                held = self._aggregated.get((legacy, version))
                 if held is None or held[0] != documents.generation:
-                    body = documents.aggregated(legacy=legacy)
+                    body = documents.aggregated(version, legacy=legacy)
                     etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
-                    held = self._aggregated[legacy] = (documents.generation, body, etag)
-                return held[1], AGGREGATED, held[2]
+                    held = self._aggregated[legacy, version] = (documents.generation, body, etag)
+                return held[1], f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", held[2]
             if legacy:
                 versions: Object = {
                     "kind": "APIVersions",

@@ -31,6 +31,12 @@ from . import versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
 from .admission.lookups import Lookups
+from .aggregation.availability import Availability
+from .aggregation.discoveries import Discoveries
+from .aggregation.registrations import Registrations
+from .aggregation.remotes import Transports
+from .aggregation.routes import Routes
+from .aggregation.services import Place, Services
 from .authentication.bootstrap_tokens import BootstrapTokens
 from .authentication.certificates import Authorities, Certificates
 from .authentication.front_proxies import FrontProxies, Headers
@@ -125,7 +131,6 @@ class Server:
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
         self.admission.use(plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled))
-        self.discovery = Discovery(self.catalogue)
         self.livez, self.readyz = Checks(), Checks()
         reading, mutating = options.max_requests_inflight, options.max_mutating_requests_inflight
         self.flows: Flows | None = None
@@ -141,6 +146,7 @@ class Server:
             size_of=self._size_of,
             timeout=options.request_timeout,
         )
+        self._aggregate()
         self._listener: Listener | None = None
         self._stopping = False
         self._started = False
@@ -257,13 +263,7 @@ class Server:
         special["pods/log"] = Logs(self.catalogue, self.objects, kubelets).handle
         special["pods/exec"], special["pods/attach"] = streams.execute, streams.attach
         special["pods/portforward"] = streams.port_forward
-        identities = (
-            *options.requestheader_username_headers,
-            *options.requestheader_group_headers,
-            *options.requestheader_uid_headers,
-            *options.requestheader_extra_headers_prefix,
-        )
-        proxies = proxied_resources.Proxies(self.catalogue, self.objects, kubelets, identities)
+        proxies = proxied_resources.Proxies(self.catalogue, self.objects, kubelets, self._identity_headers)
         for resource in ("nodes", "pods", "services"):
             special[f"{resource}/proxy"] = proxies.handle
         if options.service_account_signing_key_file:
@@ -277,12 +277,38 @@ class Server:
                 extend=options.service_account_extend_token_expiration,
             ).handle
 
+    def _aggregate(self) -> None:
+        options = self.options
+        own = options.bind_address
+        if ipaddress.ip_address(own).is_unspecified:
+            own = "127.0.0.1"
+        by_endpoints = options.enable_aggregator_routing
+        services = Services(self.catalogue, self.objects, Place(own, options.secure_port), by_endpoints=by_endpoints)
+        transports = Transports(options.proxy_client_cert_file, options.proxy_client_key_file)
+        self.routes = Routes(self.catalogue, self.objects, self.chain, transports, services, self._identity_headers)
+        self.availability = Availability(self.catalogue, self.objects, self.routes, services)
+        self.registrations = Registrations(self.catalogue, self.objects, self.deletions, self.routes)
+        self.discoveries = Discoveries(self.routes)
+        self.discovery = Discovery(self.catalogue, self.discoveries)
+
+    @property
+    def _identity_headers(self) -> tuple[str, ...]:
+        """Beginnings of the headers in which front proxies state identities."""
+        options = self.options
+        return (
+            *options.requestheader_username_headers,
+            *options.requestheader_group_headers,
+            *options.requestheader_uid_headers,
+            *options.requestheader_extra_headers_prefix,
+        )
+
     def _add_paths(self) -> None:
         paths, prefixes = self.chain.paths, self.chain.prefixes
         self.readyz.add("etcd", self._ask_store)
         self.readyz.add("informer-sync", lambda: None if self.feed.connected.is_set() else "the feed is interrupted")
         self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
         self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
+        self.readyz.add("autoregister-completion", lambda: None if self.registrations.completed else "not finished")
         self.livez.add("etcd", self._ask_store)
         for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
             handler = self._health(checks)
@@ -352,10 +378,15 @@ class Server:
     async def _index(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
         return Response(200, orjson.dumps({"paths": sorted(self.chain.paths)}))
 
-    async def _discover(self, request: Request, info: RequestInfo, _user: User) -> Response:
+    async def _discover(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        parts = info.path.strip("/").split("/")
+        below = ["", *parts[1:]] if parts[0] == "api" else parts[1:]
+        if self.chain.elsewhere is not None and len(below) > 1:
+            remote = self.chain.elsewhere(below[0], below[1])
+            if remote is not None:
+                return await remote(request, info, user)
         if info.verb not in ("get", "head"):
             raise errors.method_not_allowed(info.verb, info.path)
-        parts = info.path.strip("/").split("/")
         found = self.discovery.answer(parts, request.headers.get("accept", ""), self._address())
         if found is None:
             raise errors.path_not_found()
@@ -432,6 +463,12 @@ class Server:
             await self.feed.ready(self.catalogue.named(name).prefix)
         await self.definitions.start()
         stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
+        await self.routes.start()
+        self.definitions.collection.observers.append(lambda _changes: self.registrations.look())
+        stack.callback(asyncio.create_task(self.availability.run()).cancel)
+        stack.callback(asyncio.create_task(self.registrations.run()).cancel)
+        self.discoveries.start()
+        stack.callback(self.discoveries.stop)
         reconciler = Reconciler(self.catalogue, self.objects)
         instance = self._instance(reconciler)
         fairness: FlowUpkeep | None = None

@@ -259,6 +259,7 @@ class Cluster:
         public = self.keys.account.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        proxy_certificate, proxy_key = self.front_proxy.issue("front-proxy-client")
         kubelet_certificate, kubelet_key = self.authority.issue("kube-apiserver-kubelet-client", ["system:masters"])
         return [
             f"--etcd-servers={','.join(self._stores or [self.etcd.endpoint])}",
@@ -270,6 +271,8 @@ class Cluster:
             f"--client-ca-file={self.write('ca.crt', self.authority.pem)}",
             f"--requestheader-client-ca-file={self.write('front-proxy-ca.crt', self.front_proxy.pem)}",
             "--requestheader-allowed-names=front-proxy-client",
+            f"--proxy-client-cert-file={self.write('front-proxy-client.crt', proxy_certificate)}",
+            f"--proxy-client-key-file={self.write('front-proxy-client.key', proxy_key)}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self.write('sa.pub', public)}",
             f"--service-account-signing-key-file={self.write('sa.key', key_pem(self.keys.account))}",

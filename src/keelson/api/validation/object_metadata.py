@@ -26,6 +26,7 @@ _NAME_RULES: dict[str, Callable[[str], str]] = {
     "rolebindings.rbac.authorization.k8s.io": names.path_segment,
     "clusterroles.rbac.authorization.k8s.io": names.path_segment,
     "clusterrolebindings.rbac.authorization.k8s.io": names.path_segment,
+    "apiservices.apiregistration.k8s.io": names.path_segment,
     "ipaddresses.networking.k8s.io": _ip_name,
 }
 

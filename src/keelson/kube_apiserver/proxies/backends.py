@@ -34,12 +34,16 @@ class AddressError(BackendError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect: a name or address, verified as such where `tls` verifies, and what addresses it may have."""
+    """Where to connect: a name or address, verified as such where `tls` verifies, and what addresses it may have.
+
+    `server_name` is what the certificate must say where that is not `host`.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     is_permitted: Callable[[str], bool]
+    server_name: str = ""
 
     @property
     def authority(self) -> str:
@@ -96,7 +100,7 @@ class Backend(asyncio.Protocol):
                         address,
                         target.port,
                         ssl=target.tls,
-                        server_hostname=target.host if target.tls is not None else None,
+                        server_hostname=(target.server_name or target.host) if target.tls is not None else None,
                     )
             except TimeoutError:
                 why = f"dial tcp {target.authority}: i/o timeout"

@@ -19,13 +19,12 @@ from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.serving.messages import Request, Response
 
 from . import addresses, headers
-from .backends import AddressError, Answer, Backend, BackendError, Target
+from .backends import AddressError, Backend, BackendError, Target
+from .forwarding import forward
 from .kubelets import Kubelets, unverified
-from .wires import join, taken
 
 _CONNECT_SECONDS = 30.0
 _KINDS = {"nodes": "NodeProxyOptions", "pods": "PodProxyOptions", "services": "ServiceProxyOptions"}
-_BODILESS = (204, 304)
 
 
 class Proxies:
@@ -137,26 +136,14 @@ class Proxies:
         if request.headers.get("host"):
             sent += [("X-Forwarded-Host", request.headers["host"]), ("X-Forwarded-Proto", "https")]
         sent.append(("X-Forwarded-Uri", prefix + path))
-        try:
-            length = request.headers.get("content-length", "")
-            answer = await backend.send(
-                request.method,
-                path + query,
-                sent,
-                request.incoming if request.incoming is not None else request.body,
-                length=int(length) if length.isdigit() else None,
-            )
-        except BackendError as error:
-            raise errors.unavailable(f"error trying to reach service: {error}") from error
-        if answer.status == 101:
-            if not headers.is_upgrade(request.headers):
-                raise errors.unavailable("the proxied server switches protocols though nobody asked for it")
-            with taken(request, backend) as (client, far):
-                await client.write(headers.switching(answer.headers))
-                await join(client, far)
-            return None
-        await _answered(backend, target, request, answer, prefix)
-        return None
+        return await forward(
+            backend,
+            request,
+            path + query,
+            sent,
+            relocate=lambda location: headers.relocated(location, target.authority, prefix),
+            unreachable="error trying to reach service",
+        )
 
 
 def split(target: str, *, namespaced: bool) -> tuple[str, str]:
@@ -171,21 +158,3 @@ def split(target: str, *, namespaced: bool) -> tuple[str, str]:
 def is_proxied(target: bytes) -> bool:
     """Whether a request's target (or one much like it) is a proxy's, so that its body is passed on as it comes."""
     return b"/proxy/" in target or target.partition(b"?")[0].endswith(b"/proxy")
-
-
-async def _answered(backend: Backend, target: Target, request: Request, answer: Answer, prefix: str) -> None:
-    """Stream the answer to the client as it comes."""
-    passed = [
-        (name, headers.relocated(value, target.authority, prefix) if name.lower() == "location" else value)
-        for name, value in headers.of_answer(answer.headers)
-    ]
-    bodiless = request.method == "HEAD" or answer.status in _BODILESS
-    stream = request.stream(answer.status, passed, chunked=not bodiless and not answer.header("content-length"))
-    try:
-        async for chunk in backend.chunks():
-            stream.send(chunk)
-            await stream.drain()
-    except BackendError:
-        stream.abort()
-    else:
-        stream.finish()

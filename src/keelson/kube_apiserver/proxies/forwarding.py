@@ -1,0 +1,77 @@
+"""One request passed on over one connection, its answer streamed back as it comes, or its upgrade carried through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from keelson.api import errors
+from keelson.kube_apiserver.serving.messages import Request, Response
+
+from . import headers
+from .backends import Answer, Backend, BackendError
+from .wires import join, taken
+
+_BODILESS = (204, 304)
+_REDIRECT_REFUSED = b"the backend attempted to redirect this request, which is not permitted"
+
+
+async def forward(
+    backend: Backend,
+    request: Request,
+    path: str,
+    sent: Sequence[tuple[str, str]],
+    *,
+    relocate: Callable[[str], str] | None,
+    unreachable: str,
+) -> Response | None:
+    """Pass the request on as `path` (with its query) under the headers `sent`; None once the answer was streamed.
+
+    `relocate` makes the Location of an answer one that leads through the proxy; None refuses redirects, because a
+    client would follow them with its own credentials (CVE-2022-3172). Raises StatusError 503, whose message begins
+    with `unreachable`, where the other end gives no answer.
+    """
+    try:
+        length = request.headers.get("content-length", "")
+        answer = await backend.send(
+            request.method,
+            path,
+            sent,
+            request.incoming if request.incoming is not None else request.body,
+            length=int(length) if length.isdigit() else None,
+        )
+    except BackendError as error:
+        raise errors.unavailable(f"{unreachable}: {error}") from error
+    if answer.status == 101:
+        if not headers.is_upgrade(request.headers):
+            raise errors.unavailable("the proxied server switches protocols though nobody asked for it")
+        with taken(request, backend) as (client, far):
+            await client.write(headers.switching(answer.headers))
+            await join(client, far)
+        return None
+    if relocate is None and 300 <= answer.status <= 399 and answer.header("location"):
+        return Response(502, _REDIRECT_REFUSED, "text/plain; charset=utf-8")
+    await _answered(backend, request, answer, relocate)
+    return None
+
+
+async def _answered(backend: Backend, request: Request, answer: Answer, relocate: Callable[[str], str] | None) -> None:
+    """Stream the answer to the client as it comes."""
+    passed = [
+        (name, relocate(value) if relocate is not None and name.lower() == "location" else value)
+        for name, value in headers.of_answer(answer.headers)
+    ]
+    bodiless = request.method == "HEAD" or answer.status in _BODILESS
+    stream = request.stream(answer.status, passed, chunked=not bodiless and not answer.header("content-length"))
+    try:
+        async for chunk in backend.chunks():
+            stream.send(chunk)
+            await stream.drain()
+    except BackendError:
+        stream.abort()
+    except asyncio.CancelledError:
+        # The time for the request is up: its client must not take the beginning for the whole.
+        stream.abort()
+        raise
+    else:
+        stream.finish()

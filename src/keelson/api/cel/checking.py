@@ -9,7 +9,8 @@ from keelson.api import regexes
 from . import types
 from .functions import Overload
 from .library import FUNCTIONS
-from .syntax import Bind, Call, CelError, Ident, ListOf, Literal, Loop, MapOf, Node, Select
+from .parsing import dotted
+from .syntax import Bind, Call, CelError, Ident, ListOf, Literal, Loop, MapOf, Node, Select, Struct
 from .types import BOOL, DYN, INT, Substitution, Type
 from .values import EvalError, Uint
 
@@ -27,9 +28,12 @@ _LITERALS: dict[type, Type] = {
 _CONSTANTS = {"timestamp": 0, "duration": 0, "matches": 1, "find": 1, "findAll": 1}
 
 
-def check(source: str, tree: Node, variables: Mapping[str, Type]) -> Type:
-    """The type of the expression; every node is told its own. Raises CelError with everything that is wrong."""
-    checker = _Checker(dict(variables))
+def check(source: str, tree: Node, variables: Mapping[str, Type], *, patches: bool = False) -> Type:
+    """The type of the expression; every node is told its own. Raises CelError with everything that is wrong.
+
+    With `patches` it may make values of the types `Object`, `Object.<path>` and `JSONPatch` (KEP-3962).
+    """
+    checker = _Checker(dict(variables), patches=patches)
     found = checker.visit(tree)
     if checker.problems:
         raise CelError(source, sorted(checker.problems))
@@ -37,8 +41,9 @@ def check(source: str, tree: Node, variables: Mapping[str, Type]) -> Type:
 
 
 class _Checker:
-    def __init__(self, variables: dict[str, Type]) -> None:
+    def __init__(self, variables: dict[str, Type], *, patches: bool) -> None:
         self._variables = variables
+        self._patches = patches
         # Whether lists may hold elements of several types, as those do that `format` takes.
         self._mixed = False
         self.problems: list[tuple[int, str]] = []
@@ -63,6 +68,8 @@ class _Checker:
                 found = self._list(node)
             case MapOf():
                 found = self._map(node)
+            case Struct():
+                found = self._struct(node)
             case Loop():
                 found = self._loop(node)
             case Bind():
@@ -90,9 +97,12 @@ class _Checker:
         return self._problem(node, f"undeclared reference to '{node.name}' (in container '')")
 
     def _select(self, node: Select) -> Type:
-        dotted = _dotted(node)
-        if not node.test and dotted in types.NAMED and dotted.partition(".")[0] not in self._variables:
-            return types.type_of(types.NAMED[dotted])
+        name = dotted(node)
+        if name in self._variables:
+            # A variable may have a name with dots (authorizer.requestResource), which the longest name means.
+            return self._variables[name]
+        if not node.test and name in types.NAMED and name.partition(".")[0] not in self._variables:
+            return types.type_of(types.NAMED[name])
         operand = self.visit(node.operand)
         through = operand
         if operand.name == "optional_type":
@@ -112,7 +122,7 @@ class _Checker:
             return known[1]
         if operand.name == "map":
             return operand.parameters[1]
-        if operand.name == "dyn":
+        if operand.name == "dyn" or operand.name.partition(".")[0] == "Object":
             return DYN
         return self._problem(node, f"type '{operand}' does not support field selection")
 
@@ -207,6 +217,23 @@ class _Checker:
             found.append(kind)
         return types.map_of(types.common(keys), types.common(found), len(found))
 
+    def _struct(self, node: Struct) -> Type:
+        kinds = [(name, value, self.visit(value), optional) for name, value, optional in node.fields]
+        if not self._patches or (node.name != "JSONPatch" and node.name.partition(".")[0] != "Object"):
+            return self._problem(node, f"undeclared reference to '{node.name}' (in container '')")
+        for name, value, kind, optional in kinds:
+            if optional and kind.name not in ("optional_type", "dyn"):
+                self._problem(value, f"expected type 'optional_type(dyn)' but found '{kind}'")
+            if node.name != "JSONPatch":
+                continue
+            wanted = types.PATCH_FIELDS.get(name)
+            stated = kind.parameters[0] if optional and kind.name == "optional_type" else kind
+            if wanted is None:
+                self._problem(value, f"undefined field '{name}'")
+            elif not Substitution().agree(wanted, stated):
+                self._problem(value, f"expected type of field '{name}' is '{wanted}' but provided type is '{stated}'")
+        return Type(node.name)
+
     def _loop(self, node: Loop) -> Type:
         over = self.visit(node.range)
         if node.kind in ("optMap", "optFlatMap"):
@@ -255,16 +282,6 @@ def _conditions(node: Loop) -> int:
     if node.kind in ("all", "exists", "exists_one", "filter"):
         return 1
     return len(node.arguments) - 1
-
-
-def _dotted(node: Node) -> str:
-    """`a.b.c` of plain names, "" for anything else."""
-    if isinstance(node, Ident):
-        return node.name
-    if isinstance(node, Select) and not node.test and not node.optional:
-        head = _dotted(node.operand)
-        return f"{head}.{node.field}" if head else ""
-    return ""
 
 
 def _sized(function: str, found: Type, operands: list[Type]) -> Type:

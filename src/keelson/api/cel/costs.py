@@ -9,7 +9,7 @@ from __future__ import annotations
 from . import functions
 from .functions import size
 from .library import FUNCTIONS
-from .syntax import Bind, Call, ListOf, Literal, Loop, MapOf, Node, Select
+from .syntax import Bind, Call, ListOf, Literal, Loop, MapOf, Node, Select, Struct
 from .types import Type
 
 # What one rule, and all rules of a schema together, may cost by this estimate (upstream's limits).
@@ -36,6 +36,8 @@ def most(node: Node) -> int:
             return 10 + sum(map(most, node.items))
         case MapOf():
             return 30 + sum(most(key) + most(value) for key, value, _ in node.entries)
+        case Struct():
+            return 40 + sum(most(value) for _, value, _ in node.fields)
         case Loop():
             body = sum(map(most, node.arguments))
             if node.kind in ("optMap", "optFlatMap"):

@@ -97,6 +97,11 @@ _NAMES = {
     "cidr": types.CIDR,
     "null": types.NULL,
     "format": Type("kubernetes.NamedFormat"),
+    "authorizer": types.AUTHORIZER,
+    "pathcheck": types.PATH_CHECK,
+    "groupcheck": types.GROUP_CHECK,
+    "resourcecheck": types.RESOURCE_CHECK,
+    "decision": types.DECISION,
     "A": types.A,
     "B": types.B,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from . import scanning
 from .scanning import INT64_MAX, RESERVED, Token
-from .syntax import Bind, Call, CelError, Ident, ListOf, Literal, Loop, MapOf, Node, Select
+from .syntax import Bind, Call, CelError, Ident, ListOf, Literal, Loop, MapOf, Node, Select, Struct
 
 # Deep enough for every rule that a person writes; each level costs a handful of frames here and in the evaluator.
 _MAX_DEPTH = 50
@@ -31,6 +31,16 @@ _LOOPS: dict[str, tuple[tuple[int, int], ...]] = {
 def parse(source: str) -> Node:
     """The tree of an expression. Raises CelError."""
     return _Parser(source).whole()
+
+
+def dotted(node: Node) -> str:
+    """`a.b.c` of plain names, "" for anything else."""
+    if isinstance(node, Ident):
+        return node.name
+    if isinstance(node, Select) and not node.test and not node.optional:
+        head = dotted(node.operand)
+        return f"{head}.{node.field}" if head else ""
+    return ""
 
 
 class _Parser:
@@ -147,6 +157,9 @@ class _Parser:
             if dot is not None:
                 operand = self._selected(operand, dot)
                 continue
+            if self._now.kind == "op" and self._now.text == "{" and (name := dotted(operand)):
+                operand = self._struct(operand, name)
+                continue
             bracket = self._take("[")
             if bracket is None:
                 return operand
@@ -238,6 +251,22 @@ class _Parser:
                 self._need("]")
                 break
         return ListOf(token.offset, items, frozenset(optional))
+
+    def _struct(self, operand: Node, name: str) -> Node:
+        self._need("{")
+        fields: list[tuple[str, Node, bool]] = []
+        while not self._take("}"):
+            optional = self._take("?") is not None
+            token = self._now
+            if token.kind not in ("ident", "field"):
+                raise self._surprise()
+            self._at += 1
+            self._need(":")
+            fields.append((token.text, self._expression(), optional))
+            if not self._take(","):
+                self._need("}")
+                break
+        return Struct(operand.offset, name, fields)
 
     def _map(self, token: Token) -> Node:
         entries: list[tuple[Node, Node, bool]] = []

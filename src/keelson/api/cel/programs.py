@@ -15,9 +15,9 @@ from . import checking, functions, parsing, types
 from .functions import size
 from .library import FUNCTIONS, collections
 from .library.standard import index
-from .syntax import Bind, Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select
+from .syntax import Bind, Call, Ident, ListOf, Literal, Loop, MapOf, Node, Select, Struct
 from .types import Type
-from .values import NONE, BudgetError, EvalError, OptionalValue, Uint
+from .values import NONE, BudgetError, EvalError, OptionalValue, StructValue, Uint
 
 Frame = dict[str, Any]
 Step = Callable[[Frame], Any]
@@ -25,7 +25,7 @@ Step = Callable[[Frame], Any]
 _METER = ""
 # What one expression may cost (upstream's PerCallLimit).
 CALL_BUDGET = 1_000_000
-_LIST_COST, _MAP_COST = 10, 30
+_LIST_COST, _MAP_COST, _STRUCT_COST = 10, 30, 40
 
 
 class Meter:
@@ -44,22 +44,56 @@ class Program:
         self.source = source
         self.tree = tree
         self.type = type_
-        self._step = _compiled(tree)
+        # What runs it in a frame that has a meter already.
+        self.step = _compiled(tree)
 
     def run(self, variables: Mapping[str, Any], *, budget: int = CALL_BUDGET) -> tuple[Any, int]:
         """(value, what it cost). Raises EvalError, and BudgetError where it would cost more than `budget`."""
         meter = Meter(budget)
         try:
-            value = self._step({**variables, _METER: meter})
+            value = self.step({**variables, _METER: meter})
         except RecursionError as error:
             raise EvalError("the expression is nested too deeply") from error
         return value, budget - meter.left
 
 
-def compile(source: str, variables: Mapping[str, Type]) -> Program:  # noqa: A001 - used as programs.compile
-    """The program of an expression. Raises syntax.CelError."""
+def compile(  # noqa: A001 - used as programs.compile
+    source: str, variables: Mapping[str, Type], *, patches: bool = False
+) -> Program:
+    """The program of an expression; with `patches` it may make patches of objects. Raises syntax.CelError."""
     tree = parsing.parse(source)
-    return Program(source, tree, checking.check(source, tree, variables))
+    return Program(source, tree, checking.check(source, tree, variables, patches=patches))
+
+
+class Composition:
+    """Expressions that others read as `variables.<name>`: each is evaluated when it is first read, and once.
+
+    `programs` are they by name, or why one can't be compiled; `variables` are what they may read themselves, to which
+    the composition adds itself.
+    """
+
+    def __init__(self, programs: Mapping[str, Program | str], variables: Mapping[str, Any]) -> None:
+        self._programs = programs
+        self._variables = {**variables, "variables": self}
+        self._known: dict[str, Any] = {}
+
+    def read(self, name: str, frame: Frame) -> Any:
+        """The value of a variable, at the cost of whoever reads it first. Raises EvalError, BudgetError."""
+        if name not in self._known:
+            self._known[name] = self._value(name, frame)
+        value = self._known[name]
+        if isinstance(value, EvalError):
+            raise value
+        return value
+
+    def _value(self, name: str, frame: Frame) -> Any:
+        program = self._programs[name]
+        if isinstance(program, str):
+            return EvalError(f'composited variable "{name}" fails to compile: {program}')
+        try:
+            return program.step({**self._variables, _METER: frame[_METER]})
+        except EvalError as error:
+            return EvalError(f'composited variable "{name}" fails to evaluate: {error}')
 
 
 def _spend(frame: Frame, cost: int) -> None:
@@ -84,6 +118,8 @@ def _compiled(node: Node) -> Step:
             return _list(node)
         case MapOf():
             return _map(node)
+        case Struct():
+            return _struct(node)
         case Loop():
             return _loop(node)
         case Bind():
@@ -113,11 +149,16 @@ def _bind(node: Bind) -> Step:
 
 def _select(node: Select) -> Step:
     if node.operand.type is None:
-        # A type's name with dots: the checker saw that it is one and went no deeper.
+        # A name with dots, a type's or a variable's: the checker saw that it is one and went no deeper.
+        if node.type.name != "type":
+            return _ident(Ident(node.offset, parsing.dotted(node)))
         named = node.type.parameters[0]
         return lambda _frame: named
     operand = _compiled(node.operand)
     kind: Type = node.operand.type
+    if kind.name == types.VARIABLES and not node.test:
+        name = node.field
+        return lambda frame: operand(frame).read(name, frame)
     through = kind.parameters[0] if kind.name == "optional_type" else kind
     field = node.field
     if through.fields is not None:
@@ -133,7 +174,7 @@ def _select(node: Select) -> Step:
     def step(frame: Frame) -> Any:
         found = operand(frame)
         frame[_METER].left -= 1
-        if type(found) is dict:
+        if isinstance(found, dict):
             value = found.get(field)
             if value is not None or (field in found and not absent_null):
                 return value
@@ -331,6 +372,27 @@ def _map(node: MapOf) -> Step:
                 found = found.value
             if name in made:
                 raise EvalError("Failed with repeated key")
+            made[name] = found
+        return made
+
+    return step
+
+
+def _struct(node: Struct) -> Step:
+    fields = [(name, _compiled(value), optional) for name, value, optional in node.fields]
+    kind = node.name
+
+    def step(frame: Frame) -> StructValue:
+        _spend(frame, _STRUCT_COST)
+        made = StructValue(kind)
+        for name, value, optional in fields:
+            found = value(frame)
+            if optional:
+                if not isinstance(found, OptionalValue):
+                    raise EvalError("no such overload")
+                if not found.present:
+                    continue
+                found = found.value
             made[name] = found
         return made
 

@@ -88,6 +88,14 @@ class MapOf(Node):
 
 
 @dataclass(slots=True)
+class Struct(Node):
+    """`Name.of.type{field: v, ?field: v}`."""
+
+    name: str
+    fields: list[tuple[str, Node, bool]]
+
+
+@dataclass(slots=True)
 class Loop(Node):
     """A macro over a list or map: `kind` is its name; `arguments` are evaluated for each element."""
 

@@ -64,7 +64,16 @@ BOOL, STRING, BYTES, NULL = Type("bool"), Type("string"), Type("bytes"), Type("n
 TIMESTAMP, DURATION = Type("google.protobuf.Timestamp"), Type("google.protobuf.Duration")
 IP, CIDR, URL = Type("net.IP"), Type("net.CIDR"), Type("kubernetes.URL")
 QUANTITY, SEMVER = Type("kubernetes.Quantity"), Type("kubernetes.Semver")
+AUTHORIZER, PATH_CHECK = Type("kubernetes.authorization.Authorizer"), Type("kubernetes.authorization.PathCheck")
+GROUP_CHECK = Type("kubernetes.authorization.GroupCheck")
+RESOURCE_CHECK = Type("kubernetes.authorization.ResourceCheck")
+DECISION = Type("kubernetes.authorization.Decision")
 A, B = Type("A"), Type("B")
+
+# The name of the type whose fields are other expressions, evaluated when they are first read.
+VARIABLES: Final = "kubernetes.variables"
+# The fields of one operation of a JSON patch.
+PATCH_FIELDS: Final = {"op": STRING, "path": STRING, "from": STRING, "value": DYN}
 
 
 def list_of(item: Type, limit: int = MAX_REQUEST_BYTES - 2) -> Type:
@@ -304,6 +313,11 @@ class Substitution:
                 return True
             return self.agree(known, found)
         if wanted.name == "dyn" or found.name == "dyn":
+            return True
+        if found.name == "null_type" and wanted.fields is not None:
+            # Messages may be null.
+            return True
+        if wanted.name == "null_type" and found.fields is not None:
             return True
         if wanted.fields is not None or found.fields is not None:
             return (

@@ -47,6 +47,14 @@ class MapList(list[Any]):
         return tuple(item.get(key) for key in self.keys) if isinstance(item, dict) else ()
 
 
+class StructValue(dict[str, Any]):
+    """A value made by `Name{…}`; `type_name` is that name, which says where in an object it belongs."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__()
+        self.type_name = type_name
+
+
 class OptionalValue:
     """An optional: `value` counts where `present`."""
 
@@ -124,6 +132,8 @@ def equal(left: Any, right: Any) -> bool:
         return bool(left == right)
     if isinstance(left, list) and isinstance(right, list):
         return _equal_lists(left, right)
+    if isinstance(left, StructValue) and isinstance(right, StructValue):
+        return left.type_name == right.type_name and equal(dict(left), dict(right))
     return kind is other and bool(left == right)
 
 

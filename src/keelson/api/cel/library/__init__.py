@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from keelson.api.cel.functions import Function, takes
-from keelson.api.cel.library import collections, kubernetes, networks, standard, text
+from keelson.api.cel.library import authorization, collections, kubernetes, networks, standard, text
 
 
 def _merged() -> Mapping[str, Function]:
     found: dict[str, Function] = {}
-    for library in (standard, text, collections, kubernetes, networks):
+    for library in (standard, text, collections, kubernetes, networks, authorization):
         for function in library.FUNCTIONS:
             # Names such as indexOf are methods of several types; which one is meant is in the operands.
             known = found.get(function.name)

@@ -1,0 +1,1 @@
+"""Servers of others that the API server asks: admission and conversion webhooks."""

@@ -1,0 +1,92 @@
+"""A real webhook on loopback: TLS by a throw-away CA, one handler a path, everything it was asked kept."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from tests.contracts.kube_apiserver.api_servers import Authority
+
+Review = dict[str, Any]
+# From the request of a review to the response, which is completed with the uid.
+Handler = Callable[[Review], Review]
+
+
+def patch(*operations: dict[str, Any]) -> Review:
+    """A response that changes the object by a JSON patch."""
+    encoded = base64.b64encode(json.dumps(operations).encode()).decode()
+    return {"allowed": True, "patchType": "JSONPatch", "patch": encoded}
+
+
+def denied(message: str, **status: Any) -> Review:
+    """A response that refuses."""
+    return {"allowed": False, "status": {"message": message, **status}}
+
+
+class WebhookServer:
+    """Serves while its context is open. `reviews` answers admission reviews by path, `raw` anything."""
+
+    def __init__(self, folder: Path, *, names: tuple[str, ...] = ("localhost",)) -> None:
+        self.authority = Authority("webhooks")
+        certificate, key = self.authority.issue("webhook", names=names, addresses=["127.0.0.1"])
+        pair = folder / "webhook.pem"
+        pair.write_bytes(certificate + key)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(pair)
+        self.reviews: dict[str, Handler] = {}
+        self.raw: dict[str, Callable[[web.Request], Any]] = {}
+        # (path with query, request of the review), in the order in which they came.
+        self.asked: list[tuple[str, Review]] = []
+        self.connections: set[int] = set()
+        self.port = 0
+        self.release = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def bundle(self) -> str:
+        """The caBundle of a clientConfig."""
+        return base64.b64encode(self.authority.pem).decode()
+
+    def config(self, path: str) -> dict[str, Any]:
+        """The clientConfig of a path."""
+        return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.connections.add(id(request.transport))
+        if (raw := self.raw.get(request.path)) is not None:
+            found: web.StreamResponse = await raw(request)
+            return found
+        review = await request.json()
+        self.asked.append((request.path_qs, review["request"]))
+        response = {"uid": review["request"]["uid"], **self.reviews[request.path](review["request"])}
+        return web.json_response({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response})
+
+    async def hang(self, _request: web.Request) -> web.Response:
+        """A raw handler that answers only when the server is released."""
+        await self.release.wait()
+        return web.Response()
+
+    async def __aenter__(self) -> Self:
+        application = web.Application(client_max_size=16 * 1024 * 1024)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.release.set()
+        assert self._runner is not None
+        await self._runner.cleanup()

@@ -45,6 +45,11 @@ def build(root: Path, name: str) -> Path:
     return folder / name
 
 
+def sources(root: Path) -> Path:
+    """Return the folder of the module k8s.io/kubernetes, fetched if need be. Raises SetupError if that fails."""
+    return go_modules.folder(root / "tools" / "kubernetes", "k8s.io/kubernetes", f"v{VERSION}")
+
+
 def _build(module: Path, name: str, linker_flags: str, place: Path) -> None:
     compile_ = go_modules.build_tests if name.endswith(".test") else go_modules.build
     compile_(module, PACKAGES[name], place / name, linker_flags=linker_flags)

@@ -37,12 +37,14 @@ class Image:
 
     name: str
     architecture: str
+    aliases: tuple[str, ...] = ()
     files: dict[str, File]
     folders: dict[str, int] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     user: str = ""
+    working_directory: str = ""
 
 
 def layer(image: Image) -> bytes:
@@ -89,6 +91,7 @@ def archive(image: Image) -> bytes:
                 **({"Entrypoint": list(image.entrypoint)} if image.entrypoint else {}),
                 **({"Cmd": list(image.command)} if image.command else {}),
                 **({"User": image.user} if image.user else {}),
+                **({"WorkingDir": image.working_directory} if image.working_directory else {}),
             },
             # Not compressed, so that the layer is its own diff.
             "rootfs": {"type": "layers", "diff_ids": [layer_digest]},
@@ -111,10 +114,11 @@ def archive(image: Image) -> bytes:
                     **_descriptor(_MANIFEST, manifest),
                     "platform": {"architecture": image.architecture, "os": "linux"},
                     "annotations": {
-                        "io.containerd.image.name": image.name,
-                        "org.opencontainers.image.ref.name": image.name.rpartition(":")[2],
+                        "io.containerd.image.name": name,
+                        "org.opencontainers.image.ref.name": name.rpartition(":")[2],
                     },
                 }
+                for name in (image.name, *image.aliases)
             ],
         }
     )

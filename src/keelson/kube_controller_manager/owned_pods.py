@@ -7,7 +7,7 @@ to it; an orphan that its selector matches is adopted; an owned pod that it no l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from keelson.api import errors, meta, selectors
 from keelson.api.meta import Object
@@ -68,21 +68,28 @@ class OwnedPods:
         self._writes = OwnWrites(informer)
         index(informer)
 
-    async def claim(self, owner: Object, *, adopt: bool = True) -> list[Object]:
-        """All pods that the owner controls, after adopting orphans and releasing what no longer matches."""
+    async def claim(
+        self, owner: Object, *, adopt: bool = True, belongs: Callable[[Object], bool] = lambda _: True
+    ) -> list[Object]:
+        """All pods that the owner controls, after adopting orphans and releasing what no longer matches.
+
+        `belongs` is what a pod must be beside what the selector asks, for owners whose pods have names.
+        """
         uid = meta.uid(owner)
         owned = self._writes.over(self._informer.store.by_index(BY_OWNER, uid), lambda pod: owner_uid(pod) == [uid])
         selector = _selector(owner)
         result = []
         for pod in owned:
-            if selector.matches(meta.labels(pod)) or meta.is_deleting(owner):
+            if (selector.matches(meta.labels(pod)) and belongs(pod)) or meta.is_deleting(owner):
                 result.append(pod)
             else:
                 await self._release(owner, pod)
         if not adopt or meta.is_deleting(owner):
             return result
         orphans = self._informer.store.by_index(BY_NAMESPACE, meta.namespace(owner))
-        wanted = [pod for pod in orphans if not meta.is_deleting(pod) and selector.matches(meta.labels(pod))]
+        wanted = [
+            pod for pod in orphans if not meta.is_deleting(pod) and selector.matches(meta.labels(pod)) and belongs(pod)
+        ]
         return result + [await self._adopt(owner, pod) for pod in wanted]
 
     async def _adopt(self, owner: Object, pod: Object) -> Object:
@@ -99,6 +106,10 @@ class OwnedPods:
         except errors.StatusError as error:
             if error.code != 404:
                 raise
+
+    def created(self, pod: Object) -> None:
+        """Note a pod that the owner's controller created by itself."""
+        self._writes.created(pod)
 
     async def create(self, owner: Object, fresh: Sequence[Object]) -> str:
         """Create these pods, slowly first; returns why it stopped, "" where all were created."""

@@ -6,12 +6,17 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from keelson.api import meta
+from keelson.api.errors import StatusError
 from keelson.client import kubeconfigs
+from keelson.client.informers import Informer
 from keelson.client.rest import Client
+from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.__main__ import control
 from keelson.kube_controller_manager.contexts import Controller, Settings
 from tests.contracts.kube_apiserver.api_servers import Cluster
@@ -79,3 +84,29 @@ def eventually() -> Eventually:
         return answer
 
     return ask
+
+
+@pytest.fixture
+async def nodes(client: Client, namespace: str) -> AsyncIterator[None]:
+    """What a kubelet would do for the pods of the namespace: each becomes ready once it is seen."""
+    informer = Informer(client, "pods", namespace=namespace)
+    queue = WorkQueue()
+    informer.add_handler(lambda old, new: queue.add(meta.key(new or old or {})))
+
+    async def start(key: str) -> float | None:
+        pod = informer.store.get(key)
+        if pod is None or meta.is_deleting(pod) or (pod.get("status") or {}).get("phase") != "Pending":
+            return None
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": meta.format_time(datetime.now(UTC))}
+        status = {"phase": "Running", "conditions": [ready], "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
+        patch = {"metadata": {"uid": meta.uid(pod)}, "status": status}
+        with suppress(StatusError):
+            await client.patch("pods", meta.name(pod), patch, namespace=namespace, subresource="status")
+        return None
+
+    tasks = [asyncio.create_task(informer.run()), asyncio.create_task(work("nodes", queue, start))]
+    yield
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -22,6 +22,7 @@ from .resource_quota import ResourceQuotaController
 from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
+from .stateful_set import StatefulSetController
 from .taint_eviction import TaintEvictionController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -38,6 +39,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
     EndpointSliceController,
     PodGarbageCollector,

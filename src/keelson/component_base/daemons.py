@@ -18,6 +18,9 @@ import uvloop
 
 log = logging.getLogger(__name__)
 
+# Longer than the pause between two requests for more, so that the service manager never gives up on one that waits.
+_PATIENCE_SECONDS = 30.0
+
 
 class FatalError(Exception):
     """The daemon can't go on; the message is its last line and the exit status is 1."""
@@ -40,6 +43,22 @@ def ready() -> None:
     gc.freeze()
     notify("READY=1")
     log.info("ready")
+
+
+async def ready_after(event: asyncio.Event) -> None:
+    """Say that the daemon serves once `event` is set, and until then that waiting for it is no failure.
+
+    A job for `until_stopped`: it never ends, since a job that ends fails the daemon.
+    """
+    while not event.is_set():
+        notify(f"EXTEND_TIMEOUT_USEC={_PATIENCE_SECONDS * 1e6:.0f}")
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS / 3):
+                await event.wait()
+        except TimeoutError:
+            continue
+    ready()
+    await asyncio.Event().wait()
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

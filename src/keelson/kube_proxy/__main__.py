@@ -17,9 +17,6 @@ from .configurations import Configuration
 from .decisions import service_ports
 from .proxiers import BY_SERVICE, Proxier, slice_service, slim
 
-# Longer than the pause between two of them, so that the service manager never gives up on a node that still waits.
-_PATIENCE = 30.0
-
 
 def main() -> None:
     """Entry point."""
@@ -80,22 +77,8 @@ async def serve(configuration: Configuration, stop: asyncio.Event) -> None:
                 nodes.run(),
                 proxier.run(),
                 node_ports.run(),
-                _announce(proxier),
+                daemons.ready_after(proxier.synced_once),
             )
-
-
-async def _announce(proxier: Proxier) -> None:
-    """Say that the rules serve, and until then that waiting for the Node is no failure (sd_notify(3))."""
-    while not proxier.synced_once.is_set():
-        daemons.notify(f"EXTEND_TIMEOUT_USEC={_PATIENCE * 1e6:.0f}")
-        try:
-            async with asyncio.timeout(_PATIENCE / 3):
-                await proxier.synced_once.wait()
-        except TimeoutError:
-            continue
-    daemons.ready()
-    # A job that ends fails the daemon; this one has nothing left to do.
-    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

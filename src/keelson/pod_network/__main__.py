@@ -15,9 +15,6 @@ from keelson.component_base.flags import Parser
 
 from .networks import Network, slim
 
-# Longer than the pause between two of them, so that the service manager never gives up on a node that still waits.
-_PATIENCE = 30.0
-
 
 def main() -> None:
     """Entry point."""
@@ -47,23 +44,9 @@ def main() -> None:
                 mtu=flags.mtu,
                 cluster_cidrs=tuple(filter(None, flags.cluster_cidr.split(","))),
             )
-            await daemons.until_stopped(stop, nodes.run(), network.run(), _announce(network))
+            await daemons.until_stopped(stop, nodes.run(), network.run(), daemons.ready_after(network.established))
 
     daemons.run(run)
-
-
-async def _announce(network: Network) -> None:
-    """Say that the network is there, and until then that waiting for it is no failure (sd_notify(3))."""
-    while not network.established.is_set():
-        daemons.notify(f"EXTEND_TIMEOUT_USEC={_PATIENCE * 1e6:.0f}")
-        try:
-            async with asyncio.timeout(_PATIENCE / 3):
-                await network.established.wait()
-        except TimeoutError:
-            continue
-    daemons.ready()
-    # A job that ends fails the daemon; this one has nothing left to do.
-    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

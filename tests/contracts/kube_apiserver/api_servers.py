@@ -121,7 +121,8 @@ class Keys:
 class Cluster:
     """One etcd member and one kube-apiserver; `flags` are added to the server's.
 
-    With `stores`, the server is one on etcd members that somebody else runs: the URLs of those that it asks.
+    With `stores`, the server is one on etcd members that somebody else runs: the URLs of those that it asks. `program`
+    is another server than ours, which takes the same flags.
     """
 
     def __init__(
@@ -133,8 +134,10 @@ class Cluster:
         stores: Sequence[str] = (),
         address: str = "127.0.0.1",
         keys: Keys | None = None,
+        program: Path | None = None,
     ) -> None:
         self.folder = folder
+        self._program = [sys.executable, "-m", "keelson.kube_apiserver"] if program is None else [str(program)]
         self.address = address
         self.port = free_port()
         self.etcd = etcd or Member(folder / "etcd")
@@ -298,7 +301,7 @@ class Cluster:
             self._made = self._arguments()
         self._log = (self.folder / "kube-apiserver.log").open("ab")
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        command = [sys.executable, "-m", "keelson.kube_apiserver", *self._made]
+        command = [*self._program, *self._made]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
 
     def wait_server(self) -> None:

@@ -61,15 +61,15 @@ class Member:
         """Where its data lies."""
         return self._folder / "data"
 
+    def join(self, peers: Mapping[str, str]) -> None:
+        """Name the peer URLs of the cluster's other members, before the first start."""
+        self._peers = dict(peers)
+
     @property
     def pid(self) -> int:
         """Its process."""
         assert self._process is not None
         return self._process.pid
-
-    def join(self, peers: Mapping[str, str]) -> None:
-        """Name the peer URLs of the cluster's other members, before the first start."""
-        self._peers = dict(peers)
 
     def start(self) -> None:
         """Start it and wait until it is healthy; it finds its data again."""

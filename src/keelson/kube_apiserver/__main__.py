@@ -17,11 +17,10 @@ def main() -> None:
     async def run(stop: asyncio.Event) -> None:
         store = servers.store_of(found)
         try:
-            async with servers.Server(found, store).serve():
-                daemons.ready()
+            async with servers.Server(found, store).serve(stop):
+                if not stop.is_set():
+                    daemons.ready()
                 await stop.wait()
-                if found.shutdown_delay_duration:
-                    await asyncio.sleep(found.shutdown_delay_duration)
         finally:
             await store.close()
 

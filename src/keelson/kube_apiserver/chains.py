@@ -37,6 +37,7 @@ PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"
 
 _MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _LISTS = frozenset({"list", "watch"})
+_ALWAYS_ANSWERED = ("/readyz", "/livez", "/healthz", "/metrics")
 _LONG_RUNNING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
 
 _REQUESTS = metrics.counter(
@@ -135,10 +136,24 @@ class Chain:
         # Who handles a group and version that another server serves (aggregation); None as long as there is none.
         self.elsewhere: Callable[[str, str], PathHandler | None] | None = None
         self._meters: dict[tuple[str, ...], _Meters] = {}
+        # Whether whoever comes is sent to another server (--shutdown-send-retry-after).
+        self.closing = False
+        # Requests that are being answered, but for long-running ones.
+        self._answering = 0
+        self._idle = asyncio.Event()
+
+    async def idle(self) -> None:
+        """Wait until every request is answered, but for long-running ones."""
+        while self._answering:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def __call__(self, request: Request) -> Response | None:
         """Answer one request; never raises but for a lost connection."""
+        if self.closing and not request.path.startswith(_ALWAYS_ANSWERED):
+            return _closed(request)
         started = time.perf_counter()
+        self._answering += 1
         info: RequestInfo | None = None
         try:
             info = self._info(request)
@@ -152,11 +167,24 @@ class Chain:
         except Exception as error:
             log.exception("%s %s", request.method, request.path)
             response = status_response(errors.internal(type(error).__name__))
+        finally:
+            if not request.long_running:
+                self._done()
         if info is not None:
             self._measure(info, 200 if response is None else response.status, time.perf_counter() - started)
         if response is not None and request.warnings:
             response.headers = [*response.headers, *(("Warning", _warning(text)) for text in request.warnings)]
         return response
+
+    def _done(self) -> None:
+        self._answering -= 1
+        if not self._answering:
+            self._idle.set()
+
+    def _go_on(self, request: Request) -> None:
+        """Count a request no longer: nobody waits for its end."""
+        request.long_running = True
+        self._done()
 
     def _info(self, request: Request) -> RequestInfo:
         if not request.query_string:
@@ -185,6 +213,7 @@ class Chain:
             user = impersonation.applied(user, request, self._authorizer)
         if info.is_resource and info.subresource in _LONG_RUNNING:
             self._authorize(request, info, user)
+            self._go_on(request)
             with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
                 return await self._dispatch(request, info, user)
         if self._flows is None:
@@ -234,6 +263,7 @@ class Chain:
     async def _run(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         self._authorize(request, info, user)
         if info.verb == "watch":
+            self._go_on(request)
             with _LONG.labels("WATCH", info.resource, info.subresource).track_inprogress():
                 return await self._dispatch(request, info, user)
         kind = "mutating" if info.verb in _MUTATING else "readOnly"
@@ -274,6 +304,15 @@ class Chain:
                 raise errors.path_not_found()
         response = await handler(request, info, user)
         return None if response is None else renegotiated(request, response)
+
+
+def _closed(request: Request) -> Response:
+    """What a server that is about to end tells whoever comes; the connection ends with it."""
+    if request.connection is not None:
+        request.connection.close_when_idle()
+    headers = (("Retry-After", "5"), ("X-Content-Type-Options", "nosniff"))
+    body = b"The apiserver is shutting down, please try again later.\n"
+    return Response(429, body, "text/plain; charset=utf-8", headers)
 
 
 def _warning(text: str) -> str:

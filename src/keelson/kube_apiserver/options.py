@@ -46,6 +46,9 @@ def parser() -> Parser:
     found.duration("--request-timeout", 60.0, help="time for a request that is no watch")
     found.number("--min-request-timeout", 1800, help="least seconds before a watch is ended")
     found.duration("--shutdown-delay-duration", 0.0, help="time between SIGTERM and the end of serving")
+    found.boolean("--shutdown-send-retry-after", False, help="tell those who come while requests finish to come back")
+    found.duration("--shutdown-watch-termination-grace-period", 0.0, help="time over which watches end at the end")
+    found.duration("--livez-grace-period", 0.0, help="time for the start, in which /livez does not mind it")
     found.boolean("--profiling", False, help="accepted for upstream's sake; there are no profiles")
     found.boolean("--allow-privileged", True, help="accepted for upstream's sake")
     # authentication

@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -89,6 +90,10 @@ log = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 3 * 1024 * 1024
 _STORE_SECONDS = 2.0
+# A store that hangs must not keep the server from leaving; what is in it expires.
+_WITHDRAWAL_SECONDS = 3.0
+# How long connections have to end once no request is answered on them any more.
+_CLOSING_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _RBAC = "rbac.authorization.k8s.io"
 _POLICY = (f"roles.{_RBAC}", f"clusterroles.{_RBAC}", f"rolebindings.{_RBAC}", f"clusterrolebindings.{_RBAC}")
@@ -116,6 +121,7 @@ class Server:
         self.objects.event_ttl = int(options.event_ttl)
         self.lists = Lists(self.objects, self.feed, store, self.catalogue)
         self.watches = Watches(self.objects, self.lists, self.feed, least_timeout=options.min_request_timeout)
+        self.watches.grace = options.shutdown_watch_termination_grace_period
         self.deletions = Deletions(self.objects)
         self.patches = Patches(self.objects)
         self.service_networks = [ipaddress.ip_network(text) for text in options.service_cluster_ip_range.split(",")]
@@ -150,6 +156,9 @@ class Server:
         self._listener: Listener | None = None
         self._stopping = False
         self._started = False
+        self._created = time.monotonic()
+        # Keeps the address of this server known, once it serves.
+        self._instance: Instance | None = None
         self._add_paths()
         self._add_special()
 
@@ -310,6 +319,7 @@ class Server:
         self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
         self.readyz.add("autoregister-completion", lambda: None if self.registrations.completed else "not finished")
         self.livez.add("etcd", self._ask_store)
+        self.livez.add("poststarthook/bootstrap", self._hangs_at_start)
         for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
             handler = self._health(checks)
             paths[path] = handler
@@ -343,6 +353,10 @@ class Server:
         except StorageError as error:
             return str(error)
         return None
+
+    def _hangs_at_start(self) -> str | None:
+        late = time.monotonic() - self._created > self.options.livez_grace_period
+        return "not finished" if late and not self._started else None
 
     def _health(self, checks: Checks) -> PathHandler:
         async def answer(request: Request, info: RequestInfo, _user: User) -> Response:
@@ -419,8 +433,8 @@ class Server:
     # --- life
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[Server]:
-        """Serve while the context is open; on the way out watches end in order and requests are finished."""
+    async def serve(self, stop: asyncio.Event) -> AsyncIterator[Server]:
+        """Serve while the context is open, and drain on the way out; `stop` ends the start where it waits."""
         async with AsyncExitStack() as stack:
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
@@ -442,6 +456,7 @@ class Server:
                 ),
                 malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
                 passes_body=proxied_resources.is_proxied,
+                drain_seconds=_CLOSING_SECONDS + self.options.shutdown_watch_termination_grace_period,
             )
             try:
                 self._listener = await stack.enter_async_context(listener)
@@ -450,12 +465,47 @@ class Server:
                     f"cannot listen on {self.options.bind_address}:{self.options.secure_port}: {error.strerror}"
                 ) from error
             log.info("serving on %s:%d", self.options.bind_address, self.port)
+            starting = asyncio.create_task(self._start(stack))
+            stack.callback(starting.cancel)
             try:
-                await self._start(stack)
+                stopped = asyncio.create_task(stop.wait())
+                await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                if starting.done():
+                    starting.result()
                 yield self
+                await self._drain(listener)
             finally:
                 self._stopping = True
                 self.watches.stopping.set()
+
+    async def _drain(self, listener: Listener) -> None:
+        """Leave in order: told to be not ready, then gone for new requests, and only then for those under way.
+
+        The order is upstream's: /readyz fails and the address is withdrawn at once, load balancers have
+        --shutdown-delay-duration to see it, requests finish within --request-timeout, watches end last, so that their
+        clients do not come back while this server still listens.
+        """
+        options = self.options
+        self._stopping = True
+        if self._instance is not None:
+            try:
+                async with asyncio.timeout(_WITHDRAWAL_SECONDS):
+                    await self._instance.withdraw()
+            except TimeoutError:
+                log.warning("the store does not answer; the address of this server will expire there")
+        if options.shutdown_delay_duration:
+            await asyncio.sleep(options.shutdown_delay_duration)
+        if options.shutdown_send_retry_after:
+            self.chain.closing = True
+        else:
+            listener.close()
+        listener.close_idle()
+        try:
+            async with asyncio.timeout(options.request_timeout):
+                await self.chain.idle()
+        except TimeoutError:
+            log.warning("requests are cut that did not end within --request-timeout")
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Load what every request needs and write what every cluster has."""
@@ -470,7 +520,7 @@ class Server:
         self.discoveries.start()
         stack.callback(self.discoveries.stop)
         reconciler = Reconciler(self.catalogue, self.objects)
-        instance = self._instance(reconciler)
+        instance = self._made_instance(reconciler)
         fairness: FlowUpkeep | None = None
         if self.flows is not None:
             fairness = FlowUpkeep(self.flows, self.catalogue, self.objects, self.patches, self.deletions, reconciler)
@@ -493,7 +543,7 @@ class Server:
                 await asyncio.sleep(_RETRY_SECONDS)
         if self.options.endpoint_reconciler_type == "lease":
             await instance.renew()
-            stack.push_async_callback(instance.withdraw)
+            self._instance = instance
             stack.callback(asyncio.create_task(instance.run()).cancel)
         self._started = True
 
@@ -516,7 +566,7 @@ class Server:
                 data[key] = orjson.dumps(values).decode()
         return data
 
-    def _instance(self, reconciler: Reconciler) -> Instance:
+    def _made_instance(self, reconciler: Reconciler) -> Instance:
         options = self.options
         address = options.advertise_address or options.bind_address
         if ipaddress.ip_address(address).is_unspecified:

@@ -320,6 +320,11 @@ class Cluster:
                 time.sleep(0.05)
         raise AssertionError(f"kube-apiserver did not become ready:\n{self.log[-4000:]}")
 
+    def wait_end(self, seconds: float = 30) -> int:
+        """Wait for the end of the API server; its exit status."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
     def stop_server(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the API server and wait for it."""
         if self._process is not None:

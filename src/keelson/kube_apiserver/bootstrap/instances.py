@@ -55,6 +55,7 @@ class Instance:
         self._service_address = service_address
         self._prefix = f"{root}masterleases/"
         digest = hashlib.sha256(f"{socket.gethostname()}:{address}:{port}".encode()).hexdigest()
+        self._withdrawn = False
         self._identity = f"apiserver-{digest[:26]}"
 
     async def service(self) -> None:
@@ -84,6 +85,8 @@ class Instance:
 
     async def renew(self) -> None:
         """One round; what fails is logged and tried again in the next."""
+        if self._withdrawn:
+            return
         try:
             await self._keep_address()
             page = await self._store.list(self._prefix)
@@ -109,7 +112,8 @@ class Instance:
             log.warning("another server advertises %s too", self._address)
 
     async def withdraw(self) -> None:
-        """Take the address back, as a server that ends in order does."""
+        """Take the address back for good, as a server that ends in order does."""
+        self._withdrawn = True
         key = self._prefix + self._address
         try:
             found = await self._store.get(key)

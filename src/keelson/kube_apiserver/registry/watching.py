@@ -71,6 +71,8 @@ class Watches:
         self._least_timeout = least_timeout
         # Set when the server stops: every watch ends in order, so that its client turns to another server.
         self.stopping = asyncio.Event()
+        # They end within so many seconds then, not all at once.
+        self.grace = 0.0
 
     async def watch(self, request: Request, served: Served, namespace: str, name: str, form: Form) -> None:
         """Serve the watch to its end. Raises StatusError before anything was sent."""
@@ -167,6 +169,8 @@ class Watches:
                 )
                 if bookmarks and not stream.closed and self._feed.connected.is_set():
                     stream.send(bookmark(served, form, self._feed.revision))
+                if stopping in done and self.grace and not sink.ended.done():
+                    await asyncio.wait((sink.ended,), timeout=self.grace * random.random())  # noqa: S311 - no secret
                 if done or loop.time() >= deadline:
                     return
         finally:

@@ -85,13 +85,21 @@ class Listener:
             for connection in [c for c in self.connections if not c.busy and c.idle_since < oldest]:
                 connection.close_when_idle()
 
-    async def __aexit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """Take no more connections."""
         assert self._server is not None
-        assert self._sweeper is not None
-        self._sweeper.cancel()
         self._server.close()
+
+    def close_idle(self) -> None:
+        """Close every connection: now, or with the end of the answer under way on it."""
         for connection in list(self.connections):
             connection.close_when_idle()
+
+    async def __aexit__(self, *_error: object) -> None:
+        assert self._sweeper is not None
+        self._sweeper.cancel()
+        self.close()
+        self.close_idle()
         try:
             async with asyncio.timeout(self._drain_seconds):
                 for connection in list(self.connections):

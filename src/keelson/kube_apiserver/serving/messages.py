@@ -87,6 +87,8 @@ class Request:
         self.head = b""
         # Called by a handler that goes on for long, once the work of its beginning is done.
         self.settled: Callable[[], None] | None = None
+        # Whether its answer goes on for as long as the client likes: a watch, a stream.
+        self.long_running = False
 
     @cached_property
     def query(self) -> dict[str, list[str]]:

@@ -24,6 +24,8 @@ from tests.conformance.reports import Result
 _BATCH = 8
 # What a batch cut short is given to remove its namespaces and write its report (ginkgo's --grace-period).
 _GRACE_SECONDS = 30
+# How ginkgo tells the end of a spec, after a line with its name: a bullet, or S where it skipped itself.
+_ENDED = re.compile(r"[•S] (?:\[(?P<state>[A-Z]+)[^]]*\] )?\[(?P<seconds>[0-9.]+) seconds\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,7 @@ class Run:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
         self._batches = 0
+        self._told = 0
 
     def run(self) -> list[Result]:
         """Run everything that the deadline leaves time for, and return the result of each name, in their order."""
@@ -125,18 +128,23 @@ class Run:
                 self._running.add(process)
             if process.stdout is None:
                 raise AssertionError("a pipe was asked for")
+            current = ""
             for line in process.stdout:
                 log.write(line)
+                if line.startswith("[sig-"):
+                    current = line.strip()
+                elif (ended := _ENDED.match(line)) is not None:
+                    self._tell(current, ended["state"], ended["seconds"], log=place / "e2e.log")
         with self._lock:
             self._running.discard(process)
             for result in reports.read(place / "junit_01.xml", names):
                 self.results[result.name] = result
-                self._tell(result, log=place / "e2e.log")
 
-    def _tell(self, result: Result, *, log: Path) -> None:
-        count = f"{len(self.results)}/{len(self.names)}"
-        where = "" if result.state == "passed" else f" ({log})"
-        progress.say(f"{count} {result.state}: {result.name} ({result.seconds:.0f} s){where}")
+    def _tell(self, name: str, state: str | None, seconds: str, *, log: Path) -> None:
+        with self._lock:
+            self._told += 1
+            where = f" ({log})" if state else ""
+            progress.say(f"{self._told}/{len(self.names)} {(state or 'passed').lower()}: {name}, {seconds} s{where}")
 
     def _stop(self) -> None:
         self._stopped = True

@@ -20,7 +20,7 @@ def created(resource: str, obj: dict[str, Any], *, suffix: str = "") -> dict[str
 
 
 def updated(resource: str, new: dict[str, Any], old: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
-    strategies.prepare_update(resources.lookup(resource), new, old, subresource=subresource)
+    strategies.prepare_update(resources.lookup(resource), new, old, now=NOW, subresource=subresource)
     return new
 
 
@@ -157,9 +157,25 @@ def test_approval_writes_approval_and_nothing_else() -> None:
     }
     found = updated(csr, new, old, subresource="approval")
     assert found["spec"] == {"request": "r"}
-    assert found["status"] == {"certificate": "c", "conditions": [{"type": "Failed"}, {"type": "Approved"}]}
+    now = "2026-01-02T03:04:05Z"
+    assert found["status"] == {
+        "certificate": "c",
+        "conditions": [
+            {"type": kind, "lastUpdateTime": now, "lastTransitionTime": now} for kind in ("Approved", "Extra")
+        ],
+    }
     forged = {"status": {"certificate": "c", "conditions": [{"type": "Approved"}]}}
     assert updated(csr, forged, old, subresource="status")["status"] == {"certificate": "c", "conditions": []}
+
+
+def test_a_signing_requests_condition_keeps_the_time_of_its_transition() -> None:
+    csr = "certificatesigningrequests.certificates.k8s.io"
+    then = "2025-12-31T00:00:00Z"
+    old = {"status": {"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": then}]}}
+    new = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "Again"}]}}
+    (found,) = updated(csr, new, old, subresource="status")["status"]["conditions"]
+    assert found["lastTransitionTime"] == then
+    assert found["lastUpdateTime"] == "2026-01-02T03:04:05Z"
 
 
 def test_ephemeral_containers_and_resize_take_only_their_own() -> None:
@@ -184,11 +200,11 @@ def test_ephemeral_containers_and_resize_take_only_their_own() -> None:
 def test_custom_resources_count_generations_of_all_but_status() -> None:
     old = {"metadata": {"name": "a", "generation": 1, "labels": {"x": "1"}}, "spec": {"a": 1}, "status": {"b": 1}}
     new: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"a": 2}, "status": {"b": 2}}
-    strategies.prepare_update(CRON_TABS, new, old)
+    strategies.prepare_update(CRON_TABS, new, old, now=NOW)
     assert new["metadata"]["generation"] == 2
     assert new["status"] == {"b": 1}
     status: dict[str, Any] = {"metadata": {"name": "a", "labels": {"x": "2"}}, "spec": {"a": 9}, "status": {"b": 3}}
-    strategies.prepare_update(CRON_TABS, status, old, subresource="status")
+    strategies.prepare_update(CRON_TABS, status, old, now=NOW, subresource="status")
     assert status["spec"] == {"a": 1}
     assert status["status"] == {"b": 3}
     assert status["metadata"]["labels"] == {"x": "1"}

@@ -182,7 +182,7 @@ def _desired(resource: Resource, obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in skipped}
 
 
-def prepare_update(resource: Resource, new: Object, old: Object, *, subresource: str = "") -> None:
+def prepare_update(resource: Resource, new: Object, old: Object, *, now: datetime, subresource: str = "") -> None:
     """Makes `new` an update of `old`, in place: system fields kept, the parts of other roads kept, generation counted.
 
     `subresource` is "" or the one written: "status", "approval", "finalize", "ephemeralcontainers", "resize".
@@ -213,6 +213,8 @@ def prepare_update(resource: Resource, new: Object, old: Object, *, subresource:
     prepare = kinds.UPDATE.get((resource.qualified, subresource))
     if prepare is not None:
         prepare(new, old)
+    if resource.kind == "CertificateSigningRequest" and subresource and _is_built_in(resource):
+        kinds.time_signing_conditions(new, old, now)
     if subresource != "status" and bumps_generation(resource) and _has_changed(resource, new, old):
         new["metadata"]["generation"] = int(before.get("generation") or 0) + 1
 

@@ -95,13 +95,26 @@ def _update_signing_status(new: Object, old: Object) -> None:
 
 
 def _update_approval(new: Object, old: Object) -> None:
-    """Approvers write the conditions Approved and Denied and nothing else."""
-    status = {**(old.get("status") or {})}
-    rest = [c for c in meta.conditions(old) if c.get("type") not in _APPROVAL]
-    conditions = [*rest, *(c for c in meta.conditions(new) if c.get("type") in _APPROVAL)]
-    if conditions:
+    """Approvers write conditions, of whatever type, and nothing else."""
+    status, conditions = {**(old.get("status") or {})}, meta.conditions(new)
+    if conditions or "conditions" in status:
         status["conditions"] = conditions
     new["status"] = status
+
+
+def time_signing_conditions(new: Object, old: Object, now: datetime) -> None:
+    """Conditions of a signing request that come without times get them: those of the old one where it says the same."""
+    for condition in meta.conditions(new):
+        if not condition.get("lastUpdateTime"):
+            condition["lastUpdateTime"] = meta.format_time(now)
+        if not condition.get("lastTransitionTime"):
+            same = (
+                before["lastTransitionTime"]
+                for before in meta.conditions(old)
+                if before.get("lastTransitionTime")
+                and all(before.get(key) == condition.get(key) for key in ("type", "status"))
+            )
+            condition["lastTransitionTime"] = next(same, meta.format_time(now))
 
 
 def _update_deployment_status(new: Object, old: Object) -> None:

@@ -349,7 +349,7 @@ class Objects:
         if (uid := metadata.get("uid")) and uid != meta.uid(old):
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid(old)}"
             raise errors.conflict(resource.plural, name, why, group=resource.group)
-        strategies.prepare_update(resource, new, old, subresource=subresource)
+        strategies.prepare_update(resource, new, old, now=context.now, subresource=subresource)
         metadata = new["metadata"]
         if subresource == "binding":
             # Being put on a node is not a change of what the user desires.

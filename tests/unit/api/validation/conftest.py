@@ -65,7 +65,7 @@ def update() -> Check:
                 target[last] = value
         decoding.conform(after, resource, field_validation="Strict")
         defaults.apply(resource, after)
-        strategies.prepare_update(resource, after, before, subresource=subresource)
+        strategies.prepare_update(resource, after, before, now=NOW, subresource=subresource)
         found = validation.validate_update(resource, after, before, subresource=subresource)
         return [(c["field"], c["message"]) for c in found]
 

@@ -112,7 +112,7 @@ class Run:
         place.mkdir(parents=True)
         command = self.suite.command(names, place=place, seconds=self.deadline - self.clock())
         with (
-            (place / "e2e.log").open("w") as log,
+            (place / "e2e.log").open("w", buffering=1) as log,
             subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

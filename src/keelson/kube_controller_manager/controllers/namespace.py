@@ -6,12 +6,16 @@ Reads: namespaces, discovery, everything in a terminating namespace. Writes: del
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
 from keelson.client import discoveries
 from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.contexts import Context
+from keelson.kube_controller_manager.decisions import namespaces
+from keelson.kube_controller_manager.decisions.namespaces import Round
 
 FINALIZER = "kubernetes"
 _LOOK_AGAIN = 2.0
@@ -44,42 +48,57 @@ class NamespaceController:
             return None
         if FINALIZER not in (namespace.get("spec") or {}).get("finalizers", []):
             return None
-        found, failed = await discoveries.resources(self._client)
-        remaining: dict[str, int] = {}
-        finalizers: dict[str, int] = {}
-        # Pods last: what owns them goes first, so that nothing makes them anew.
-        for resource in sorted(found, key=lambda one: one.plural == "pods"):
-            if resource.namespaced and "list" in resource.verbs and "delete" in resource.verbs:
-                await self._empty(resource, key, remaining, finalizers)
-        if remaining or failed:
-            await self._explain(namespace, remaining, finalizers, failed)
+        met = Round()
+        found, met.failed_groups = await discoveries.resources(self._client)
+        deletable = [one for one in found if one.namespaced and "list" in one.verbs and "delete" in one.verbs]
+        # Pods end while all that they use is still there: no policy, token or volume vanishes under a running one
+        # (KEP-5080, ordered namespace deletion). What owns them can make none anew in a terminating namespace.
+        await self._empty([one for one in deletable if one.qualified == "pods"], key, met)
+        if "pods" not in met.remaining:
+            await self._empty([one for one in deletable if one.qualified != "pods"], key, met)
+        if not met.is_last or meta.conditions(namespace):
+            namespace = await self._explain(namespace, met)
+        if not met.is_last:
             return _LOOK_AGAIN
         kept = [name for name in namespace["spec"]["finalizers"] if name != FINALIZER]
         final = {**namespace, "spec": {**namespace["spec"], "finalizers": kept}}
         await self._client.update("namespaces", final, subresource="finalize")
         return None
 
-    async def _empty(
-        self, resource: Resource, namespace: str, remaining: dict[str, int], finalizers: dict[str, int]
-    ) -> None:
-        items = await self._items(resource, namespace)
-        if not items:
-            return
+    async def _empty(self, resources: Iterable[Resource], namespace: str, met: Round) -> None:
+        for resource in resources:
+            try:
+                items = await self._items(resource, namespace)
+                if not items:
+                    continue
+                await self._delete(resource, namespace, items)
+                left = await self._items(resource, namespace)
+            except errors.StatusError as error:
+                # What else there is goes all the same.
+                met.errors.append(error.message)
+                continue
+            if not left:
+                continue
+            met.remaining[resource.qualified] = len(left)
+            held = [name for item in left for name in meta.metadata(item).get("finalizers") or []]
+            for name in held:
+                met.finalizers[name] = met.finalizers.get(name, 0) + 1
+            if not held and resource.qualified != "pods":
+                met.errors.append(
+                    f"unexpected items still remain in namespace: {namespace} for gvr: {resource.group}/"
+                    f"{resource.version}, Resource={resource.plural}"
+                )
+
+    async def _delete(self, resource: Resource, namespace: str, items: Iterable[Object]) -> None:
         if "deletecollection" in resource.verbs:
             await self._client.delete_collection(resource, namespace=namespace)
-        else:
-            for item in items:
-                try:
-                    await self._client.delete(resource, meta.name(item), namespace=namespace)
-                except errors.StatusError as error:
-                    if error.code != 404:
-                        raise
-        left = await self._items(resource, namespace)
-        if left:
-            remaining[resource.qualified] = len(left)
-        for item in left:
-            for name in meta.metadata(item).get("finalizers") or []:
-                finalizers[name] = finalizers.get(name, 0) + 1
+            return
+        for item in items:
+            try:
+                await self._client.delete(resource, meta.name(item), namespace=namespace)
+            except errors.StatusError as error:
+                if error.code != 404:
+                    raise
 
     async def _items(self, resource: Resource, namespace: str) -> list[Object]:
         try:
@@ -91,49 +110,10 @@ class NamespaceController:
             raise
         return answer.get("items") or []
 
-    async def _explain(
-        self, namespace: Object, remaining: dict[str, int], finalizers: dict[str, int], failed: list[str]
-    ) -> None:
-        now = self._context.now()
-        conditions = meta.conditions(namespace)
-
-        def tell(type_: str, bad: bool, reason: str, message: str, well: tuple[str, str]) -> list[Object]:
-            return meta.with_condition(
-                conditions,
-                type_=type_,
-                status="True" if bad else "False",
-                reason=reason if bad else well[0],
-                message=message if bad else well[1],
-                now=now,
-            )
-
-        conditions = tell(
-            "NamespaceDeletionDiscoveryFailure",
-            bool(failed),
-            "DiscoveryFailed",
-            f"Discovery failed for some groups: {', '.join(failed)}",
-            ("ResourcesDiscovered", "All resources successfully discovered"),
-        )
-        counts = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remaining.items()))
-        conditions = tell(
-            "NamespaceContentRemaining",
-            bool(remaining),
-            "SomeResourcesRemain",
-            f"Some resources are remaining: {counts}",
-            ("ContentRemoved", "All content successfully removed"),
-        )
-        holders = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items()))
-        conditions = tell(
-            "NamespaceFinalizersRemaining",
-            bool(finalizers),
-            "SomeFinalizersRemain",
-            f"Some content in the namespace has finalizers remaining: {holders}",
-            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
-        )
-        status = {**(namespace.get("status") or {}), "phase": "Terminating", "conditions": conditions}
-        if status != namespace.get("status"):
-            try:
-                await self._client.update_status("namespaces", {**namespace, "status": status})
-            except errors.StatusError as error:
-                if error.code not in {404, 409}:
-                    raise
+    async def _explain(self, namespace: Object, met: Round) -> Object:
+        status = namespace.get("status") or {}
+        conditions = namespaces.conditions(meta.conditions(namespace), met, self._context.now())
+        told = {**status, "phase": "Terminating", "conditions": conditions}
+        if told == status:
+            return namespace
+        return await self._client.update_status("namespaces", {**namespace, "status": told})

@@ -17,14 +17,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 VERSION = "v0.36.3"
-# Module to the folders of versions that are served, and of the types that they use.
+# Module to the folders of versions that are served, and of the types that they use. Betas are there for what other
+# servers have stored: kinds that have the same fields in v1.
 MODULES = {
     "k8s.io/api": (
         "core/v1",
         "admissionregistration/v1",
+        "admissionregistration/v1alpha1",
+        "admissionregistration/v1beta1",
         "apps/v1",
         "authentication/v1",
         "authorization/v1",
@@ -36,13 +39,17 @@ MODULES = {
         "discovery/v1",
         "events/v1",
         "flowcontrol/v1",
+        "flowcontrol/v1beta3",
         "networking/v1",
+        "networking/v1beta1",
         "node/v1",
         "policy/v1",
         "rbac/v1",
         "resource/v1",
+        "resource/v1beta2",
         "scheduling/v1",
         "storage/v1",
+        "storage/v1beta1",
     ),
     "k8s.io/apimachinery": ("pkg/apis/meta/v1",),
     "k8s.io/apiextensions-apiserver": ("pkg/apis/apiextensions/v1",),
@@ -71,9 +78,31 @@ def blocks(text: str, opening: str) -> Iterator[tuple[str, str]]:
         yield match[1], match[2]
 
 
-def go_fields(source: Path) -> dict[str, dict[int, tuple[str, bool, bool]]]:
-    """Struct to field number to (JSON name or "" where inlined, is a pointer, is left out where empty)."""
-    found: dict[str, dict[int, tuple[str, bool, bool]]] = {}
+class GoField(NamedTuple):
+    """What a struct's tags say of a field; `name` is "" where the struct is inlined."""
+
+    name: str
+    pointer: bool = False
+    omitempty: bool = True
+    omitzero: bool = False
+
+    def flags(self, *, message: bool, many: bool, type_: str) -> str:
+        """z where zero is a value, n where absence is null: what encoding/json makes of Go's zero."""
+        if self.pointer:
+            return "z"
+        if type_.endswith((".Time", ".MicroTime", ".RawExtension")) and not many:
+            return "" if self.omitzero else "n"
+        if many:
+            return "" if self.omitempty else "n"
+        if message:
+            # encoding/json has no empty structs: `omitempty` leaves none out.
+            return "" if self.omitzero else "z"
+        return "" if self.omitempty else "z"
+
+
+def go_fields(source: Path) -> dict[str, dict[int, GoField]]:
+    """Struct to field number to what its tags say."""
+    found: dict[str, dict[int, GoField]] = {}
     for path in sorted(source.glob("*.go")):
         if path.name.endswith("_test.go") or path.name.startswith(("zz_", "generated")):
             continue
@@ -86,7 +115,7 @@ def go_fields(source: Path) -> dict[str, dict[int, tuple[str, bool, bool]]]:
                 key, *flags = json_tag.split(",")
                 inlined = "inline" in flags or (not key and " " not in declared.strip())
                 pointer = declared.split()[-1].startswith("*")
-                fields[number] = ("" if inlined else key, pointer, "omitempty" in flags)
+                fields[number] = GoField("" if inlined else key, pointer, "omitempty" in flags, "omitzero" in flags)
     return found
 
 
@@ -103,15 +132,13 @@ def table() -> dict[str, Any]:
             for message, body in blocks(text, r"^message (\w+)"):
                 fields: dict[str, list[str]] = {}
                 for label, type_, key, value, name, number in _FIELD.findall(body):
-                    json_name, pointer, omitted = tags.get(message, {}).get(int(number), (name, False, True))
+                    field = tags.get(message, {}).get(int(number), GoField(name))
                     flags = "r" if label == "repeated" else ""
                     if key:
                         flags, type_ = "m", value
-                    if pointer or not omitted:
-                        # Zero is a value here and must not be taken for absence.
-                        flags += "z"
                     kind = _SCALARS.get(type_) or (type_.lstrip(".") if "." in type_ else f"{package}.{type_}")
-                    fields[number] = [json_name, kind, flags]
+                    flags += field.flags(message=len(kind) > 1, many=bool(flags), type_=kind)
+                    fields[number] = [field.name, kind, flags]
                 messages[f"{package}.{message}"] = fields
     return messages
 

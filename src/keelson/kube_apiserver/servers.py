@@ -563,7 +563,9 @@ class Server:
                 ("requestheader-extra-headers-prefix", options.requestheader_extra_headers_prefix),
                 ("requestheader-uid-headers", options.requestheader_uid_headers),
             ):
-                data[key] = orjson.dumps(values).decode()
+                # The youngest of them is left out where it is empty: older readers don't know it.
+                if values or key != "requestheader-uid-headers":
+                    data[key] = orjson.dumps(values).decode()
         return data
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:

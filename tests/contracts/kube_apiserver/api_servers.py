@@ -35,6 +35,7 @@ from keelson.storage import etcd
 from tests.contracts.storage.etcd_members import Member, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
+OURS = (sys.executable, "-m", "keelson.kube_apiserver")
 
 
 def _subject(name: str, groups: Sequence[str] = ()) -> x509.Name:
@@ -137,7 +138,8 @@ class Cluster:
         program: Path | None = None,
     ) -> None:
         self.folder = folder
-        self._program = [sys.executable, "-m", "keelson.kube_apiserver"] if program is None else [str(program)]
+        # What the server is: upstream's program takes the same flags. To be changed while no server runs.
+        self.program: Sequence[str] = OURS if program is None else (str(program),)
         self.address = address
         self.port = free_port()
         self.etcd = etcd or Member(folder / "etcd")
@@ -301,7 +303,7 @@ class Cluster:
             self._made = self._arguments()
         self._log = (self.folder / "kube-apiserver.log").open("ab")
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        command = [*self._program, *self._made]
+        command = [*self.program, *self._made]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
 
     def wait_server(self) -> None:

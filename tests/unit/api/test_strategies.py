@@ -114,6 +114,23 @@ def old_deployment() -> dict[str, Any]:
     }
 
 
+def test_daemon_sets_count_the_changes_of_their_template() -> None:
+    daemon_sets = resources.lookup("daemonsets.apps")
+    counted = "deprecated.daemonset.template.generation"
+    obj: dict[str, Any] = {"metadata": {"name": "d"}, "spec": {"template": {"spec": {"hostPID": True}}}}
+    strategies.prepare_create(daemon_sets, obj, now=NOW, uid="u")
+    assert obj["metadata"]["annotations"] == {counted: "1"}
+    same = copy.deepcopy(obj)
+    same["metadata"]["annotations"] = {"mine": "kept", counted: "9"}
+    same["spec"]["minReadySeconds"] = 5
+    strategies.prepare_update(daemon_sets, same, obj)
+    assert same["metadata"]["annotations"] == {"mine": "kept", counted: "1"}
+    changed = copy.deepcopy(same)
+    changed["spec"]["template"]["spec"]["hostPID"] = False
+    strategies.prepare_update(daemon_sets, changed, same)
+    assert changed["metadata"]["annotations"][counted] == "2"
+
+
 def test_update_keeps_system_fields_and_status() -> None:
     new = {"metadata": {"name": "a", "generation": 77}, "spec": {"replicas": 2}, "status": {"replicas": 5}}
     found = updated("deployments.apps", new, old_deployment())

@@ -8,7 +8,7 @@ from datetime import datetime
 from keelson.api import meta
 from keelson.api.meta import Object
 from keelson.api.strategies import pods, services
-from keelson.api.strategies.comparisons import keep
+from keelson.api.strategies.comparisons import keep, same
 
 
 def _create_namespace(obj: Object, _: datetime) -> None:
@@ -42,6 +42,27 @@ def _create_job(obj: Object, _: datetime) -> None:
     selected.setdefault("batch.kubernetes.io/controller-uid", uid)
 
 
+# How often a DaemonSet's template was changed: a field until apps/v1, and this annotation since.
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def _template_generation(obj: Object) -> int:
+    text = meta.annotations(obj).get(_TEMPLATE_GENERATION, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _create_daemon_set(obj: Object, _: datetime) -> None:
+    annotations = {**meta.annotations(obj), _TEMPLATE_GENERATION: str(max(1, _template_generation(obj)))}
+    obj["metadata"]["annotations"] = annotations
+
+
+def _update_daemon_set(new: Object, old: Object) -> None:
+    """The count is the system's to change, with the template."""
+    changed = not same((new.get("spec") or {}).get("template"), (old.get("spec") or {}).get("template"))
+    annotations = {**meta.annotations(new), _TEMPLATE_GENERATION: str(_template_generation(old) + changed)}
+    new["metadata"]["annotations"] = annotations
+
+
 def _store_crd_version(obj: Object) -> None:
     """status.storedVersions names every version that an object may be stored in."""
     stored = list((obj.get("status") or {}).get("storedVersions") or [])
@@ -63,6 +84,7 @@ CREATE: dict[str, Callable[[Object, datetime], None]] = {
     "persistentvolumeclaims": _create_pending,
     "services": _create_load_balanced,
     "ingresses.networking.k8s.io": _create_load_balanced,
+    "daemonsets.apps": _create_daemon_set,
     "jobs.batch": _create_job,
     "customresourcedefinitions.apiextensions.k8s.io": _create_crd,
 }
@@ -126,6 +148,7 @@ def _update_crd(new: Object, _: Object) -> None:
 
 
 UPDATE: dict[tuple[str, str], Callable[[Object, Object], None]] = {
+    ("daemonsets.apps", ""): _update_daemon_set,
     ("namespaces", ""): _update_namespace,
     ("secrets", ""): _update_secret,
     ("services", ""): services.update,

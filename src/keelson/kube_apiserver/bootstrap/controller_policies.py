@@ -24,20 +24,20 @@ _ROLES: dict[str, list[Object]] = {
         rule("get list patch update watch", "batch", "cronjobs"),
         rule("create delete get list patch update watch", "batch", "jobs"),
         rule("update", "batch", "cronjobs/status cronjobs/finalizers"),
-        rule("delete list", "core", "pods"),
+        rule("delete list watch", "core", "pods"),
     ],
     "daemon-set-controller": [
-        rule(READ, "apps", "daemonsets"),
-        rule("update", "apps", "daemonsets/status daemonsets/finalizers"),
+        rule(READ, "apps extensions", "daemonsets"),
+        rule("update", "apps extensions", "daemonsets/status daemonsets/finalizers"),
         rule("list watch", "core", "nodes"),
         rule("create delete list patch watch", "core", "pods"),
         rule("create", "core", "pods/binding"),
         rule("create delete get list patch update watch", "apps", "controllerrevisions"),
     ],
     "deployment-controller": [
-        rule("get list patch update watch", "apps", "deployments"),
-        rule("update", "apps", "deployments/status deployments/finalizers"),
-        rule("create delete get list patch update watch", "apps", "replicasets"),
+        rule("get list patch update watch", "apps extensions", "deployments"),
+        rule("update", "apps extensions", "deployments/status deployments/finalizers"),
+        rule("create delete get list patch update watch", "apps extensions", "replicasets"),
         rule("get list update watch", "core", "pods"),
     ],
     "device-taint-eviction-controller": [
@@ -46,7 +46,8 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "resource.k8s.io", "deviceclasses resourceclaims resourceslices"),
     ],
     "disruption-controller": [
-        rule(READ, "apps", "deployments replicasets statefulsets"),
+        rule(READ, "apps", "statefulsets"),
+        rule(READ, "apps extensions", "deployments replicasets"),
         rule(READ, "core", "pods replicationcontrollers"),
         rule(READ, "policy", "poddisruptionbudgets"),
         rule("patch update", "policy", "poddisruptionbudgets/status"),
@@ -55,7 +56,7 @@ _ROLES: dict[str, list[Object]] = {
     ],
     "endpoint-controller": [
         rule(READ, "core", "pods services"),
-        rule("create delete get list update", "core", "endpoints"),
+        rule("create delete get list update watch", "core", "endpoints"),
         rule("create", "core", "endpoints/restricted"),
     ],
     "endpointslice-controller": [
@@ -87,9 +88,9 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "autoscaling", "horizontalpodautoscalers"),
         rule("update", "autoscaling", "horizontalpodautoscalers/status"),
         rule("get update", "*", "*/scale"),
-        rule("list", "core", "pods"),
-        rule("list", "metrics.k8s.io", "pods"),
-        rule("get list", "custom.metrics.k8s.io external.metrics.k8s.io", "*"),
+        rule("list watch", "core", "pods"),
+        rule("list watch", "metrics.k8s.io", "pods"),
+        rule("get list watch", "custom.metrics.k8s.io external.metrics.k8s.io", "*"),
     ],
     "job-controller": [
         rule("get list patch update watch", "batch", "jobs"),
@@ -103,7 +104,7 @@ _ROLES: dict[str, list[Object]] = {
     "namespace-controller": [
         rule("delete get list watch", "core", "namespaces"),
         rule("update", "core", "namespaces/finalize namespaces/status"),
-        rule("delete deletecollection get list", "*", "*"),
+        rule("delete deletecollection get list watch", "*", "*"),
     ],
     "node-controller": [
         rule("delete get list patch update watch", "core", "nodes"),
@@ -121,22 +122,23 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "storage.k8s.io", "storageclasses"),
         rule("create delete get", "core", "endpoints services"),
         rule("get list", "core", "secrets"),
-        rule("get list", "core", "nodes"),
+        rule(READ, "core", "nodes"),
         rule("watch", "core", "events"),
     ],
     "pod-garbage-collector": [
         rule("delete list watch", "core", "pods"),
-        rule("get list", "core", "nodes"),
+        rule(READ, "core", "nodes"),
         rule("patch update", "core", "pods/status"),
     ],
     "pv-protection-controller": [rule("get list update watch", "core", "persistentvolumes")],
     "pvc-protection-controller": [
         rule("get list update watch", "core", "persistentvolumeclaims"),
+        rule("update", "core", "persistentvolumeclaims/status"),
         rule(READ, "core", "pods"),
     ],
     "replicaset-controller": [
-        rule("get list update watch", "apps", "replicasets"),
-        rule("update", "apps", "replicasets/status replicasets/finalizers"),
+        rule("get list update watch", "apps extensions", "replicasets"),
+        rule("update", "apps extensions", "replicasets/status replicasets/finalizers"),
         rule("create delete list patch watch", "core", "pods"),
     ],
     "replication-controller": [
@@ -148,7 +150,7 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "core", "pods"),
         rule("update", "core", "pods/finalizers"),
         rule("create delete get list watch", "resource.k8s.io", "resourceclaims"),
-        rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+        rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/binding resourceclaims/status"),
         rule("patch update", "core", "pods/status"),
     ],
     "resourcequota-controller": [
@@ -180,6 +182,7 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "apps", "statefulsets"),
         rule("update", "apps", "statefulsets/status statefulsets/finalizers"),
         rule("create delete get patch update", "core", "pods"),
+        rule("update", "core", "pods/finalizers"),
         rule("create delete get list patch update watch", "apps", "controllerrevisions"),
         rule("create get list watch", "core", "persistentvolumeclaims"),
         rule("delete update", "core", "persistentvolumeclaims"),
@@ -194,6 +197,10 @@ _ROLES: dict[str, list[Object]] = {
     "validatingadmissionpolicy-status-controller": [
         rule(READ, "admissionregistration.k8s.io", "validatingadmissionpolicies"),
         rule("get patch update", "admissionregistration.k8s.io", "validatingadmissionpolicies/status"),
+    ],
+    "volumeattributesclass-protection-controller": [
+        rule(READ, "core", "persistentvolumeclaims persistentvolumes"),
+        rule("get list update watch", "storage.k8s.io", "volumeattributesclasses"),
     ],
     "certificate-controller": [
         rule(READ, "core", "nodes"),

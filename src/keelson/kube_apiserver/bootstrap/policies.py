@@ -29,6 +29,16 @@ _WORKLOADS_READ = (
     "replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status"
 )
 
+# Names that nothing is served under any more; upstream's roles keep them, and so does every store that it has filled.
+_EXTENSIONS = (
+    "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets "
+    "replicasets/scale replicationcontrollers/scale"
+)
+_EXTENSIONS_READ = (
+    "daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale "
+    "replicasets/status replicationcontrollers/scale"
+)
+
 # Each role's rules; three of them are put together out of the aggregated ones below.
 _VIEW = [
     rule(
@@ -44,6 +54,8 @@ _VIEW = [
         "resourcequotas resourcequotas/status",
     ),
     rule(READ, "core", "namespaces"),
+    rule(READ, "events.k8s.io", "events"),
+    rule(READ, "extensions", f"{_EXTENSIONS_READ} ingresses ingresses/status networkpolicies"),
     rule(READ, "discovery.k8s.io", "endpointslices"),
     rule(READ, "apps", _WORKLOADS_READ),
     rule(READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
@@ -64,6 +76,8 @@ _EDIT = [
         "serviceaccounts services services/proxy",
     ),
     rule("create", "core", "serviceaccounts/token"),
+    rule(WRITE, "events.k8s.io", "events"),
+    rule(WRITE, "extensions", _EXTENSIONS),
     rule(WRITE, "apps", _WORKLOADS),
     rule(WRITE, "autoscaling", "horizontalpodautoscalers"),
     rule(WRITE, "batch", "cronjobs jobs"),
@@ -109,12 +123,14 @@ _SCHEDULER = [
     EVENTS,
     rule("create", "coordination.k8s.io", "leases"),
     rule("get list update watch", "coordination.k8s.io", "leases"),
+    rule("create delete deletecollection get list patch update watch", "coordination.k8s.io", "leasecandidates"),
     rule(READ, "core", "nodes"),
     rule("delete get list watch", "core", "pods"),
     rule("create", "core", "bindings pods/binding"),
     rule("patch update", "core", "pods/status"),
     rule(READ, "core", "replicationcontrollers services"),
-    rule(READ, "apps", "replicasets statefulsets"),
+    rule(READ, "apps extensions", "replicasets"),
+    rule(READ, "apps", "statefulsets"),
     rule(READ, "policy", "poddisruptionbudgets"),
     rule("get list patch update watch", "core", "persistentvolumeclaims persistentvolumes"),
     rule("create", "authentication.k8s.io", "tokenreviews"),
@@ -122,7 +138,9 @@ _SCHEDULER = [
     rule(READ, "storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments"),
     rule(READ, "core", "namespaces"),
     rule(READ, "resource.k8s.io", "deviceclasses resourceclaims resourceslices"),
-    rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+    rule(READ, "resource.k8s.io", "resourceclaims/status"),
+    rule("create delete", "resource.k8s.io", "resourceclaims"),
+    rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/binding resourceclaims/status"),
     rule("get list patch update watch", "core", "pods/finalizers"),
 ]
 
@@ -144,14 +162,17 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
     "cluster-admin": EVERYTHING,
     "system:discovery": [paths("get", _DISCOVERY_PATHS)],
     "system:monitoring": [
-        paths("get", "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*"),
+        paths("get", "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz"),
+        rule("get", "core", "nodes/metrics"),
     ],
     "system:basic-user": [
         rule("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
         rule("create", "authentication.k8s.io", "selfsubjectreviews"),
     ],
     "system:public-info-viewer": [paths("get", "/healthz /livez /readyz /version /version/")],
-    "system:node": _NODE,
+    # Service accounts only here, where no node is bound: by its graph the Node authoriser knows none to allow.
+    "system:node": [*_NODE, rule("get", "core", "serviceaccounts")],
+    "system:heapster": [rule(READ, "core", "events namespaces nodes pods"), rule(READ, "extensions", "deployments")],
     "system:node-problem-detector": [
         rule("get", "core", "nodes"),
         rule("patch", "core", "nodes/status"),
@@ -163,8 +184,7 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
         rule(
             "*",
             "core",
-            "nodes/checkpoint nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/spec "
-            "nodes/stats",
+            "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
         ),
     ],
     "system:node-bootstrapper": [
@@ -313,7 +333,11 @@ def roles() -> list[Object]:
         _role(
             "Role",
             f"{_LEADER}{component}",
-            [rule("watch", "core", "configmaps"), rule("get update", "core", "configmaps", component)],
+            [
+                rule("watch", "core", "configmaps"),
+                rule("get update", "core", "configmaps", component),
+                rule("create get list update watch", "coordination.k8s.io", "leases leasecandidates"),
+            ],
             _SYSTEM,
         )
         for component in ("kube-controller-manager", "kube-scheduler")
@@ -354,7 +378,10 @@ def role_bindings() -> list[Object]:
 
     components = [user("system:kube-controller-manager"), user("system:kube-scheduler")]
     return [
-        bound(f"{_LEADER}kube-controller-manager", [components[0], account("kube-controller-manager")]),
+        bound(
+            f"{_LEADER}kube-controller-manager",
+            [components[0], account("kube-controller-manager"), account("leader-election-controller")],
+        ),
         bound(f"{_LEADER}kube-scheduler", [components[1], account("kube-scheduler")]),
         bound("system::extension-apiserver-authentication-reader", components,
               role="extension-apiserver-authentication-reader"),

@@ -198,7 +198,7 @@ def _encoder(message: str) -> Encode:
     """What encodes an object as this message. Raises KeyError where there is no such message."""
     writers: dict[str, Encode] = {}
     inlined: list[tuple[bytes, Encode]] = []
-    for number, (name, type_, repeated, mapped, _) in protobuf.table()[message].items():
+    for number, (name, type_, repeated, mapped, *_) in protobuf.table()[message].items():
         tag = _varint(number << 3 | _WIRES.get(type_, _BYTES))
         if not name:
             # A struct that JSON inlines: its fields are found among those of the object around it.

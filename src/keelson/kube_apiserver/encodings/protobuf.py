@@ -2,9 +2,10 @@
 
 An object is `k8s\\0` and a runtime.Unknown that holds apiVersion, kind and the message. Messages are read by a table of
 field numbers (`_gen/fields.json`): message to number to [JSON name, type, flags]. A type is a message's name or one of
-s(tring), b(ool), y (bytes), d(ouble), i(nteger); flags are r(epeated), m(ap from strings), and z where zero is a value:
-Go writes fields that are no pointers always, and for those zero is absence. An empty JSON name is a Go struct that JSON
-inlines. Wire format: Protocol Buffers, "Encoding"; envelope: API concepts, "Kubernetes Protobuf encoding".
+s(tring), b(ool), y (bytes), d(ouble), i(nteger); flags are r(epeated), m(ap from strings), z where zero is a value (Go
+writes fields that are no pointers always, and for most of those zero is absence), and n where absence is null. An empty
+JSON name is a Go struct that JSON inlines. Wire format: Protocol Buffers, "Encoding"; envelope: API concepts,
+"Kubernetes Protobuf encoding".
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _META_KINDS = frozenset(
     }
 )
 
-Field = tuple[str, str, bool, bool, bool]
+Field = tuple[str, str, bool, bool, bool, bool]
 
 
 class _MalformedError(Exception):
@@ -56,15 +57,24 @@ class _MalformedError(Exception):
 
 @cache
 def table() -> dict[str, dict[int, Field]]:
-    """Message to number to (JSON name, type, repeated, map, zero is a value). Read when the first body needs it."""
+    """Message to number to (JSON name, type, repeated, map, zero is a value, absence is null).
+
+    Read when the first body needs it.
+    """
     raw = orjson.loads((files(__package__) / "_gen" / "fields.json").read_bytes())
     return {
         message: {
-            int(number): (intern(name), intern(type_), "r" in flags, "m" in flags, "z" in flags)
+            int(number): (intern(name), intern(type_), "r" in flags, "m" in flags, "z" in flags, "n" in flags)
             for number, (name, type_, flags) in fields.items()
         }
         for message, fields in raw.items()
     }
+
+
+@cache
+def _nulls(message: str) -> tuple[str, ...]:
+    """The fields of a message that are null where they are absent."""
+    return tuple(name for name, *_, null in table()[message].values() if null)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -252,7 +262,7 @@ def _message(data: bytes, message: str, depth: int) -> Object:
         field = fields.get(number)
         if field is None:
             continue
-        name, type_, repeated, mapped, zero = field
+        name, type_, repeated, mapped, zero, _ = field
         if mapped:
             key, found = _pair(value, type_, depth)
             result.setdefault(name, {})[key] = found
@@ -267,6 +277,8 @@ def _message(data: bytes, message: str, depth: int) -> Object:
             found = _value(value, type_, depth)
             if found is not None and (zero or (found not in _EMPTY and found != {})):
                 result[name] = found
+    for name in _nulls(message):
+        result.setdefault(name, None)
     return result
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from keelson.api import errors, resources, schemas
+from keelson.api import defaults, errors, resources, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
 from keelson.api.schemas import Schema
@@ -23,7 +23,7 @@ from keelson.kube_apiserver.caches.items import Indexer
 from keelson.kube_apiserver.encodings import protobuf
 from keelson.storage.transformers import Transformer
 
-from . import conversions, selectable_fields
+from . import conversions, selectable_fields, stored_versions
 
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
 _STORED_VERB = "get"
@@ -123,7 +123,14 @@ class Catalogue:
         """The object that a stored value is. Raises ValueError, StatusError, storage's TransformError."""
         plain, _ = self.transformer.decode(key, value)
         obj = parse(plain)
-        return obj if served.reader is None else served.reader(obj)
+        if served.reader is not None:
+            return served.reader(obj)
+        if obj.get("apiVersion") != served.stored_api_version:
+            obj = stored_versions.current(obj, served.stored_api_version)
+        if plain.startswith(protobuf.MAGIC):
+            # Upstream defaults what it reads, so not all that it shows was written.
+            defaults.apply(schemas.Kind(served.stored_api_version, served.resource.kind), obj)
+        return obj
 
     def find(self, group: str, version: str, plural: str) -> Served | None:
         """The resource, or None where it is not served."""

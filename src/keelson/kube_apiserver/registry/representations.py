@@ -112,9 +112,18 @@ def collection(
             "kind": served.list_kind,
             "apiVersion": served.resource.api_version,
             "metadata": list_metadata,
-            "items": [object_of(served, item) for item in items],
+            "items": [_listed(served, item) for item in items],
         }
     return Response(200, dumps(value, form.media_type), form.media_type)
+
+
+def _listed(served: Served, item: Item) -> Object:
+    """An item of a list: built-in kinds leave out what is the same for every item, as upstream's do."""
+    obj = object_of(served, item)
+    if not served.custom:
+        obj.pop("apiVersion", None)
+        obj.pop("kind", None)
+    return obj
 
 
 def _joined(served: Served, items: Sequence[Item], list_metadata: Object) -> list[bytes]:

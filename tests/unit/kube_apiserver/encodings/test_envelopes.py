@@ -52,7 +52,7 @@ def special(name: str) -> Any:
 def sample(message: str, depth: int = 0) -> dict[str, Any]:
     """An object of a message in which every field down to some depth has a value."""
     found: dict[str, Any] = {}
-    for name, type_, repeated, mapped, _ in protobuf.table()[message].values():
+    for name, type_, repeated, mapped, *_ in protobuf.table()[message].values():
         if len(type_) == 1:
             value = SAMPLES[type_]
         elif (value := special(type_)) is None:
@@ -68,11 +68,18 @@ def sample(message: str, depth: int = 0) -> dict[str, Any]:
     return found
 
 
+def without_nulls(value: Any) -> Any:
+    """The value without what is null: what the sample leaves out at its depth may be null when read."""
+    if isinstance(value, dict):
+        return {key: without_nulls(child) for key, child in value.items() if child is not None}
+    return [without_nulls(child) for child in value] if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize(("api_version", "kind"), KINDS)
 def test_every_kind_comes_back_as_it_went(api_version: str, kind: str) -> None:
     assert envelopes.known(api_version, kind)
     obj = {**sample(protobuf.message_name(api_version, kind)), "apiVersion": api_version, "kind": kind}
-    assert protobuf.decode(envelopes.encode(obj)) == obj
+    assert without_nulls(protobuf.decode(envelopes.encode(obj))) == without_nulls(obj)
 
 
 def test_other_forms_of_types_with_alternatives() -> None:

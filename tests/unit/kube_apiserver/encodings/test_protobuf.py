@@ -58,6 +58,17 @@ def test_inlined_structs_times_quantities_and_bytes() -> None:
     assert pod["spec"]["containers"][0]["livenessProbe"]["httpGet"] == {"path": "/", "port": 80}
 
 
+def test_what_go_never_leaves_out_is_empty_or_null() -> None:
+    # A Service as Go writes it: status is a struct, no pointer.
+    service = protobuf.decode(envelope("v1", "Service", field(1, field(1, "s")) + field(3, field(1, b""))))
+    assert service["status"] == {"loadBalancer": {}}
+    # A slice that is not left out where empty is null where nil, and so is the zero of a time.
+    assert protobuf.decode(envelope("rbac.authorization.k8s.io/v1", "ClusterRole", b""))["rules"] is None
+    event = protobuf.decode(envelope("v1", "Event", field(6, b"") + field(10, b"")))
+    assert event["firstTimestamp"] is None
+    assert event["eventTime"] is None
+
+
 def test_negative_numbers_and_unknown_fields() -> None:
     options = field(1, -1) + field(999, "later")
     found = protobuf.decode(envelope("v1", "DeleteOptions", options))

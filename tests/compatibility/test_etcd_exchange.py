@@ -1,0 +1,173 @@
+"""An etcd that one server has filled is served by the other: upstream's by ours, and ours by upstream's.
+
+The one writes an object of every kind (upstream in protobuf, some resources encrypted), stops, and the other starts on
+what it left. Whatever the second has not changed for itself must read equal, byte for byte of JSON's values.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compatibility.wires import Wire, snapshot, stored
+from tests.contracts.kube_apiserver.api_servers import OURS, Cluster
+
+pytestmark = [pytest.mark.lab, pytest.mark.nightly]
+
+HERE = Path(__file__).parent
+CUSTOM = "example.com/v1/things"
+
+
+def _key(letter: str) -> str:
+    return base64.b64encode(letter.encode() * 32).decode()
+
+
+ENCRYPTION = f"""
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets]
+    providers: [{{secretbox: {{keys: [{{name: one, secret: {_key("a")}}}]}}}}]
+  - resources: [configmaps]
+    providers: [{{aescbc: {{keys: [{{name: two, secret: {_key("b")}}}]}}}}, {{identity: {{}}}}]
+  - resources: [things.example.com, leases.coordination.k8s.io]
+    providers: [{{aesgcm: {{keys: [{{name: three, secret: {_key("c")}}}]}}}}]
+"""
+
+# What a server writes for itself when it starts on an etcd that another server has filled.
+_OWN = (
+    "v1/endpoints/default/kubernetes",
+    "discovery.k8s.io/v1/endpointslices/default/kubernetes",
+    "coordination.k8s.io/v1/leases/kube-system/apiserver-",
+    "apiregistration.k8s.io/v1/apiservices//",
+    "v1/configmaps/kube-system/extension-apiserver-authentication",
+    "v1/configmaps/kube-system/kube-apiserver-legacy-service-account-token-tracking",
+    "v1/events/",
+    "events.k8s.io/v1/events/",
+)
+
+
+_ROLES = (
+    "rbac.authorization.k8s.io/v1/clusterroles//system:",
+    "rbac.authorization.k8s.io/v1/roles/kube-system/system:",
+)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The cluster, on its second server by now, and what the first one showed."""
+
+    cluster: Cluster
+    wire: Wire
+    before: dict[str, Any]
+    second: str
+
+
+def _documents(name: str) -> Iterator[Any]:
+    yield from yaml.safe_load_all((HERE / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", params=["upstream to ours", "ours to upstream"])
+def exchange(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Callable[[str], Path]
+) -> Iterator[Exchange]:
+    """An etcd filled by one server and served by the other."""
+    theirs = (str(upstream("kube-apiserver")),)
+    first, second = (theirs, OURS) if request.param == "upstream to ours" else (OURS, theirs)
+    folder = tmp_path_factory.mktemp("exchange")
+    configuration = folder / "encryption.yaml"
+    configuration.write_text(ENCRYPTION, encoding="utf-8")
+    cluster = Cluster(folder, [f"--encryption-provider-config={configuration}"])
+    cluster.program = first
+    with cluster:
+        cluster.kubectl("create", "-f", str(HERE / "objects.yaml"), "--validate=false")
+        cluster.kubectl("wait", "--for=condition=Established", "crd/things.example.com")
+        cluster.kubectl("apply", "--server-side", "-f", str(HERE / "custom_objects.yaml"), "--validate=false")
+        wire = Wire(cluster)
+        before = snapshot(wire, CUSTOM)
+        cluster.stop_server()
+        cluster.program = second
+        cluster.start_server()
+        yield Exchange(cluster, wire, before, request.param.rpartition(" ")[2])
+
+
+def test_every_kind_is_among_what_was_written(exchange: Exchange) -> None:
+    titles = {key.rsplit("/", 2)[0] for key in exchange.before}
+    assert {f"{each.api_version}/{each.plural}" for each in stored()} <= titles
+    assert CUSTOM in titles
+
+
+def _meant(value: Any) -> Any:
+    """A value without what Go's structs show as empty and other writers leave out."""
+    if isinstance(value, dict):
+        found = {key: _meant(child) for key, child in value.items()}
+        return {key: child for key, child in found.items() if child not in (None, {}, [], "", 0, False)}
+    return [_meant(child) for child in value] if isinstance(value, list) else value
+
+
+def test_every_object_reads_equal(exchange: Exchange) -> None:
+    after = snapshot(exchange.wire, CUSTOM)
+    assert not [key for key in exchange.before if key not in after and not key.startswith(_OWN)]
+    differing: dict[str, tuple[Any, Any]] = {}
+    rewritten: list[str] = []
+    for key, old in exchange.before.items():
+        new = after.get(key)
+        if new is None or key.startswith(_OWN):
+            continue
+        if old["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
+            rewritten.append(key)
+        # What upstream has written, ours shows to the letter; ours writes as little as it was told.
+        elif old != new and (exchange.second == "ours" or _meant(old) != _meant(new)):
+            differing[key] = (old, new)
+    assert not differing
+    # Ours gives its controllers more than upstream's, each of which reads through one common account.
+    assert not [key for key in rewritten if exchange.second != "ours" or not key.startswith(_ROLES)]
+
+
+def test_what_was_written_is_changed_and_deleted(exchange: Exchange) -> None:
+    wire, path = exchange.wire, "/api/v1/namespaces/exchange/configmaps"
+    before = wire.done("GET", path)["metadata"]["resourceVersion"]
+    patch = {"metadata": {"labels": {"patched": "yes"}}}
+    wire.done("PATCH", f"{path}/settings", patch, "application/merge-patch+json")
+    wire.done("POST", path, {"metadata": {"name": "new"}, "data": {"a": "b"}})
+    wire.done("DELETE", f"{path}/new")
+    seen = wire.watch(f"{path}?resourceVersion={before}", 3)
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in seen] == [
+        ("MODIFIED", "settings"),
+        ("ADDED", "new"),
+        ("DELETED", "new"),
+    ]
+    assert seen[0]["object"]["binaryData"] == {"raw": "AP8BAg=="}
+    apply = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"minReadySeconds": 3}}
+    query = "fieldManager=exchange"
+    applied = wire.done(
+        "PATCH", f"/apis/apps/v1/namespaces/exchange/deployments/web?{query}", apply, "application/apply-patch+yaml"
+    )
+    assert applied["spec"]["minReadySeconds"] == 3
+    assert applied["spec"]["replicas"] == 0
+    managers = {each["manager"] for each in applied["metadata"]["managedFields"]}
+    assert managers == {"exchange", "kubectl-create"}
+
+
+def test_addresses_and_ports_stay_taken(exchange: Exchange) -> None:
+    wire, path = exchange.wire, "/api/v1/namespaces/exchange/services"
+    web = exchange.before["v1/services/exchange/web"]["spec"]
+    for taken in (
+        {"clusterIP": web["clusterIP"], "ports": [{"port": 80}]},
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": web["ports"][0]["nodePort"]}]},
+    ):
+        status, refused = wire.request("POST", path, {"metadata": {"name": "late"}, "spec": taken})
+        assert status == 422, refused
+        assert "already allocated" in refused["message"]
+    wire.done("DELETE", f"{path}/balanced")
+    freed = exchange.before["v1/services/exchange/balanced"]["spec"]["clusterIP"]
+    again = wire.done(
+        "POST", path, {"metadata": {"name": "late"}, "spec": {"clusterIP": freed, "ports": [{"port": 1}]}}
+    )
+    assert again["spec"]["clusterIP"] == freed

@@ -1,0 +1,82 @@
+"""Requests to an API server as they go over the wire, without any client in between that would smooth them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import Any
+
+from keelson.api import resources
+from keelson.api.resources import Resource
+from tests.contracts.kube_apiserver.api_servers import Cluster
+
+
+class Wire:
+    """An administrator's requests to a cluster, whichever server it runs just now."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
+        certificate, key = cluster.authority.issue("wire", ["system:masters"])
+        self._context.load_cert_chain(cluster.write("wire.crt", certificate), cluster.write("wire.key", key))
+
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> tuple[int, Any]:
+        """(status, body) of one request, body as a JSON value."""
+        connection = http.client.HTTPSConnection(
+            self._cluster.address, self._cluster.port, context=self._context, timeout=30
+        )
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(
+                method, path, body=data, headers={"Content-Type": content_type, "Accept": "application/json"}
+            )
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def done(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+        """The body of a request that succeeds."""
+        status, value = self.request(method, path, body, content_type)
+        assert status < 300, f"{method} {path}: {value}"
+        return value
+
+    def watch(self, path: str, count: int) -> list[Any]:
+        """The first events of a watch; `path` has a query already."""
+        connection = http.client.HTTPSConnection(
+            self._cluster.address, self._cluster.port, context=self._context, timeout=30
+        )
+        try:
+            connection.request("GET", f"{path}&watch=1&timeoutSeconds=20")
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            return [json.loads(answer.readline()) for _ in range(count)]
+        finally:
+            connection.close()
+
+
+def collection_path(resource: Resource) -> str:
+    """Where all objects of a resource are listed."""
+    root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    return f"{root}/{resource.plural}"
+
+
+def stored() -> list[Resource]:
+    """The built-in resources whose objects are stored, each in every version that is served."""
+    return [each for each in resources.BUILT_IN if "list" in each.verbs and each.plural != "componentstatuses"]
+
+
+def snapshot(wire: Wire, custom: str = "") -> dict[str, Any]:
+    """Every object that the server has: "apiVersion/plural/namespace/name" to the object."""
+    found: dict[str, Any] = {}
+    paths = {f"{each.api_version}/{each.plural}": collection_path(each) for each in stored()}
+    if custom:
+        paths[custom] = f"/apis/{custom}"
+    for title, path in paths.items():
+        for item in wire.done("GET", path)["items"]:
+            metadata = item["metadata"]
+            found[f"{title}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
+    return found

@@ -123,11 +123,11 @@ def test_daemon_sets_count_the_changes_of_their_template() -> None:
     same = copy.deepcopy(obj)
     same["metadata"]["annotations"] = {"mine": "kept", counted: "9"}
     same["spec"]["minReadySeconds"] = 5
-    strategies.prepare_update(daemon_sets, same, obj)
+    strategies.prepare_update(daemon_sets, same, obj, now=NOW)
     assert same["metadata"]["annotations"] == {"mine": "kept", counted: "1"}
     changed = copy.deepcopy(same)
     changed["spec"]["template"]["spec"]["hostPID"] = False
-    strategies.prepare_update(daemon_sets, changed, same)
+    strategies.prepare_update(daemon_sets, changed, same, now=NOW)
     assert changed["metadata"]["annotations"][counted] == "2"
 
 

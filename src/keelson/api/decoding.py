@@ -11,7 +11,7 @@ Sources: API conventions ("Field validation", KEP-2885), the messages of upstrea
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,6 +24,8 @@ JSON = "application/json"
 YAML = "application/yaml"
 # Deep enough for every real object (orjson itself stops at 1,024), shallow enough for every recursive walk of ours.
 MAX_DEPTH = 200
+
+_YAML_ERRORS = "yaml: unmarshal errors:"
 
 
 class Decoded(NamedTuple):
@@ -85,16 +87,18 @@ def _too_deep(value: Any) -> bool:
 
 
 def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tuple[Any, list[str]]:
-    """The value of a JSON or YAML document and, if asked for, the paths of the fields that occur twice.
+    """The value of a JSON or YAML document and, if asked for, complaints of the fields that occur twice.
 
     Raises StatusError: 400 for a malformed body, 415 for another media type.
     """
     kind = media_type.partition(";")[0].strip().lower()
     if kind in (YAML, "application/apply-patch+yaml", "text/yaml", "application/x-yaml"):
         try:
-            value, twice = load_yaml(body)
+            value, found = load_yaml(body)
         except DocumentError as error:
             raise errors.bad_request(f"error converting YAML to JSON: yaml: {error}") from error
+        # One error of the whole document, as Go's library has it.
+        twice = ["\n  ".join([_YAML_ERRORS, *found])] if found and duplicates else []
     elif kind in ("", JSON) or kind.endswith("+json"):
         try:
             value = orjson.loads(body)
@@ -103,7 +107,8 @@ def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tu
         # Nothing is nested deeper than its brackets are many.
         if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _too_deep(value):
             raise errors.bad_request("exceeded max depth")
-        twice = _duplicates(body) if duplicates and len(orjson.dumps(value)) != len(body) else []
+        suspicious = duplicates and len(orjson.dumps(value)) != len(body)
+        twice = [f'duplicate field "{path}"' for path in _duplicates(body)] if suspicious else []
     else:
         raise errors.unsupported_media_type((JSON, YAML))
     return value, twice
@@ -137,23 +142,34 @@ def conform(
     """Brings a parsed object into the shape of its kind, in place; returns the warnings that the client is due.
 
     `schema` is a CRD version's structural schema, None for a built-in kind. `field_validation` is "Ignore", "Warn" or
-    "Strict". Raises StatusError 400: wrong kind, wrong type, or, if strict, unknown or duplicate fields.
+    "Strict", `duplicates` what `parse` complained of. Raises StatusError 400: wrong kind, wrong type, or, if strict,
+    unknown or duplicate fields.
     """
+    unknown = shape(obj, typed, schema=schema)
+    if field_validation == "Ignore" or not (unknown or duplicates):
+        return []
+    complaints = [*(f'unknown field "{path}"' for path in unknown), *(duplicates or ())]
+    if field_validation == "Strict":
+        raise errors.bad_request(f"{_cannot_handle(typed)}: strict decoding error: {', '.join(complaints)}")
+    return warnings(complaints)
+
+
+def shape(obj: meta.Object, typed: Typed, *, schema: Schema | None = None) -> list[str]:
+    """`conform` without an opinion: the same in-place change; returns the paths of the unknown fields it dropped."""
     _check_type(obj, typed)
     try:
         if schema is not None:
-            unknown = _conform_metadata(obj) + conformance.prune(obj, schema)
-        else:
-            unknown = conformance.conform(obj, schemas.of(typed))
+            return _conform_metadata(obj) + conformance.prune(obj, schema)
+        return conformance.conform(obj, schemas.of(typed))
     except conformance.MismatchError as error:
         raise errors.bad_request(f"{_cannot_handle(typed)}: {error}") from error
-    if field_validation == "Ignore" or not (unknown or duplicates):
-        return []
-    complaints = [f'unknown field "{path}"' for path in unknown]
-    complaints += [f'duplicate field "{path}"' for path in duplicates or ()]
-    if field_validation == "Strict":
-        raise errors.bad_request(f"{_cannot_handle(typed)}: strict decoding error: {', '.join(complaints)}")
-    return complaints
+
+
+def warnings(complaints: Iterable[str]) -> list[str]:
+    """What a client is warned of by these complaints: of each line of a YAML document by itself."""
+    return [
+        line.strip() for complaint in complaints for line in complaint.removeprefix(f"{_YAML_ERRORS}\n").splitlines()
+    ]
 
 
 def _conform_metadata(obj: meta.Object) -> list[str]:

@@ -7,6 +7,7 @@ size of what they stand for ("billion laughs").
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -106,7 +107,7 @@ class _Builder:
             key = _key(key_node)
             where = f"{path}.{key}" if path else key
             if key in result:
-                self.duplicates.append(where)
+                self.duplicates.append(f"line {key_node.start_mark.line + 1}: key {json.dumps(key)} already set in map")
             result[key] = self.build(child, where, depth + 1)
         return merged | result
 
@@ -121,7 +122,7 @@ class _Builder:
 
 
 def load_yaml(body: bytes) -> tuple[Any, list[str]]:
-    """The value of the one document in the body, and the paths of the keys that occur twice in a mapping.
+    """The value of the one document in the body, and a sentence for each key that occurs twice in a mapping.
 
     Raises DocumentError: malformed, several documents, too deep, or larger than its aliases may make it.
     """

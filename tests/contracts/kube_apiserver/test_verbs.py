@@ -91,6 +91,34 @@ async def test_patches(client: Client, namespace: str, kind: str, patch: Any) ->
     assert found["data"] == {"k": "1"}
 
 
+async def test_apply_refuses_what_the_schema_has_no_field_for(client: Client, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "Pod", **pod(namespace, "p")}
+    body["spec"]["containers"][0]["imag"] = "x"
+    with pytest.raises(StatusError) as caught:
+        await client.apply("pods", body, field_manager="one")
+    assert caught.value.code == 400
+    assert caught.value.message == (
+        f"failed to create typed patch object ({namespace}/p; v1, Kind=Pod): "
+        '.spec.containers[name="main"].imag: field not declared in schema'
+    )
+
+
+async def test_apply_tells_of_keys_that_occur_twice(cluster: Cluster, namespace: str) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  k: one\n  k: two\n"
+    path = f"/api/v1/namespaces/{namespace}/configmaps/a?fieldManager=suite&fieldValidation="
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    async with cluster.session() as session:
+        async with session.patch(path + "Strict", data=text, headers=headers) as answer:
+            assert answer.status == 400
+            assert (await answer.json())["message"] == (
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n"
+                '  line 7: key "k" already set in map'
+            )
+        async with session.patch(path + "Warn", data=text, headers=headers) as answer:
+            assert answer.status == 201
+            assert 'line 7: key \\"k\\" already set in map' in answer.headers["Warning"]
+
+
 async def test_apply_creates_owns_and_conflicts(client: Client, namespace: str) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", **config_map(namespace, "a", k="1")}
     made = await client.apply("configmaps", body, field_manager="one")

@@ -158,7 +158,15 @@ def test_yaml_bombs_are_refused() -> None:
 
 
 def test_yaml_duplicates_and_malformed_documents() -> None:
-    assert decode(b"spec: {nodeName: a, nodeName: b}", media_type=YAML).warnings == ['duplicate field "spec.nodeName"']
+    body = b"spec:\n  nodeName: a\n  nodeName: b\n  x: 1\n"
+    assert decode(body, media_type=YAML).warnings == [
+        'unknown field "spec.x"',
+        'line 3: key "nodeName" already set in map',
+    ]
+    assert refused(body, validation="Strict", media_type=YAML).endswith(
+        'strict decoding error: unknown field "spec.x", '
+        'yaml: unmarshal errors:\n  line 3: key "nodeName" already set in map'
+    )
     assert "yaml" in refused(b"a: [", media_type=YAML)
     assert "yaml" in refused(b"a: 1\n---\nb: 2", media_type=YAML)
 

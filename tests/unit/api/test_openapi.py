@@ -85,6 +85,9 @@ def test_custom_resources_are_described() -> None:
     assert set(found["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
     assert found["x-kubernetes-group-version-kind"][0]["kind"] == "CronTab"
     assert "com.example.stable.v1.CronTabList" in schemas
+    # What kubectl explain tells of every object.
+    assert found["properties"]["apiVersion"]["description"].startswith("APIVersion defines the versioned schema")
+    assert found["properties"]["metadata"]["description"].startswith("Standard object's metadata")
 
 
 def test_swagger_is_whole() -> None:

@@ -109,6 +109,7 @@ def names_by_kind() -> dict[tuple[str, str, str], str]:
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 OBJECT_META = f"{_META}.ObjectMeta"
 LIST_META = f"{_META}.ListMeta"
+_ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
 # A structural schema's own extensions that Swagger 2.0 readers can't make sense of.
 _V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
 
@@ -121,12 +122,14 @@ def custom(group: str, version: str, kind: str, schema: Node, *, v3: bool) -> di
         return {"type": "object", "x-kubernetes-group-version-kind": kinds}
     refer = reference_v3 if v3 else reference_v2
     result = dict(schema) if v3 else _plain(schema)
-    metadata: dict[str, Any] = refer(OBJECT_META)
     properties = {
         **result.get("properties", {}),
-        "apiVersion": {"type": "string", "description": "The version of the schema that the object follows."},
-        "kind": {"type": "string", "description": "The kind of the object, in CamelCase."},
-        "metadata": {"allOf": [metadata]} if v3 else metadata,
+        # What every object has is told in the words that built-in kinds have for it.
+        **{
+            key: _translate(child, descriptions()[_ANY_KIND].get(key, ""), refer, wrap=v3)
+            for key, child in definitions()[_ANY_KIND]["properties"].items()
+            if key in ("apiVersion", "kind", "metadata")
+        },
     }
     return {
         **result,

@@ -7,6 +7,8 @@ structured-merge-diff.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -71,6 +73,27 @@ def element(schema: Schema, value: Any) -> str:
             f"{list(schema.list_map_keys)} (and doesn't have default values for any key fields)"
         )
     return field_sets.by_keys(keys)
+
+
+_STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
+
+
+def location(schema: Schema, value: Any, path: str) -> str:
+    """The path `path` ("spec.ports[0].x") of a value as typed values tell it: `.spec.ports[port=80,…].x`."""
+    found = ""
+    for index, key in _STEP.findall(path):
+        if key:
+            found += f".{key}"
+            schema, value = child(schema, key), value.get(key) if isinstance(value, dict) else None
+            continue
+        value = value[int(index)] if isinstance(value, list) and int(index) < len(value) else None
+        if schema.list_type == "map" and isinstance(value, dict):
+            pairs = (f"{name}={json.dumps(value[name])}" for name in sorted(schema.list_map_keys) if name in value)
+            found += f"[{','.join(pairs)}]"
+        else:
+            found += f"[{index}]"
+        schema = schema.items or _ANY
+    return found
 
 
 def _elements(schema: Schema, values: Sequence[Any]) -> dict[str, list[Any]]:

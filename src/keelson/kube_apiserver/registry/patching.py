@@ -12,7 +12,7 @@ from typing import Any
 
 from keelson.api import decoding, errors, meta
 from keelson.api.meta import Object
-from keelson.api.patches import json_patch, managed_fields, merge_patch, server_side_apply, strategic
+from keelson.api.patches import json_patch, managed_fields, merge_patch, server_side_apply, strategic, typed_values
 from keelson.kube_apiserver.caches.items import Item
 
 from .catalogues import Served
@@ -84,6 +84,28 @@ class Patches:
         )
         context.warnings[:] = [context.deprecation, *found] if context.deprecation else found
 
+    def _shape_configuration(
+        self, context: Context, served: Served, configuration: Object, duplicates: list[str]
+    ) -> None:
+        """An apply configuration has a schema to fit: what that lacks is refused whatever `fieldValidation` says."""
+        resource = served.resource
+        unknown = decoding.shape(configuration, resource, schema=served.schema if served.custom else None)
+        if unknown:
+            found = [
+                f"{typed_values.location(served.schema, configuration, path)}: field not declared in schema"
+                for path in unknown
+            ]
+            what = f"{meta.namespace(configuration)}/{meta.name(configuration)}"
+            kind = f"{resource.api_version}, Kind={resource.kind}"
+            listed = found[0] if len(found) == 1 else "errors:" + "".join(f"\n  {line}" for line in found)
+            raise errors.bad_request(f"failed to create typed patch object ({what}; {kind}): {listed}")
+        if context.field_validation == "Strict" and duplicates:
+            raise errors.bad_request(
+                f"error strict decoding YAML: error converting YAML to JSON: {', '.join(duplicates)}"
+            )
+        found = decoding.warnings(duplicates) if context.field_validation == "Warn" else []
+        context.warnings[:] = [context.deprecation, *found] if context.deprecation else found
+
     def _function(self, served: Served, media_type: str, value: Any) -> Callable[[Object], Any]:
         if media_type == JSON_PATCH:
             return lambda obj: json_patch.apply(obj, value)
@@ -117,7 +139,7 @@ class Patches:
         configuration["metadata"]["name"] = name
         if served.resource.namespaced:
             configuration["metadata"].setdefault("namespace", namespace)
-        self._conform(context, served, configuration, duplicates)
+        self._shape_configuration(context, served, configuration, duplicates)
 
         def applied(live: Object | None) -> Object:
             result = server_side_apply.apply(

@@ -147,7 +147,7 @@ class ControlPlane:
                 with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
                     said = member.control("endpoint", "status", "--write-out=json", "--command-timeout=1s")
                     status = json.loads(said)[0]["Status"]
-                    if status["leader"] == status["header"]["member_id"]:
+                    if status.get("leader") == status["header"]["member_id"]:
                         return member
             # Nothing tells of an election but asking.
             time.sleep(0.05)

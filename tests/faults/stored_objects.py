@@ -1,8 +1,8 @@
 """The sequential model of one API object: what each verb would answer if requests came one at a time.
 
 Content is two words: a PUT writes both, a PATCH only the second, so that a patch that is computed from an old object
-shows. Every write carries words of its own, hence content tells the revision and a PUT's resourceVersion can be told by
-the content that was read with it. Revisions that answers tell must rise with every write.
+shows. Every write carries words of its own but a REPEAT, which puts what its client saw last: where that still is the
+content nothing is written, and the revision stays. Every other write raises it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ class Verb(StrEnum):
     CREATE = "create"
     PUT = "put"
     SWAP = "swap"
+    REPEAT = "repeat"
     PATCH = "patch"
     DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A request. `word` is what it writes; `expected` is the content of the revision that a SWAP insists on."""
+    """A request. `word` is what it writes; `seen` is what a SWAP insists on, by its revision, or a REPEAT writes."""
 
     verb: Verb
     word: str = ""
-    expected: Content | None = None
+    seen: Content | None = None
+    revision: int = 0
 
 
 class Answer(StrEnum):
@@ -73,41 +75,47 @@ class StoredObject:
 
     def step(self, state: State, action: Action, outcome: Outcome | None) -> Iterable[State]:
         """The states after the action; none where the outcome could not be."""
-        content = state.content
-        if content is None and action.verb != Verb.CREATE:
-            expected, after = Answer.NOT_FOUND, None
-        else:
-            expected, after = _effect(content, action)
-        writes = expected == Answer.DONE and action.verb != Verb.GET
+        answers = _answers(state, action)
+        after = _effect(state.content, action)
+        writes = Answer.DONE in answers and after != state.content
         if outcome is None:
             return [State(after, state.revision, False)] if writes else [state]
-        if outcome.answer != expected:
+        if outcome.answer not in answers:
             return []
-        if not writes:
-            if expected != Answer.DONE:
-                return [state]
-            known = outcome.revision == state.revision if state.exact else outcome.revision > state.revision
-            return [State(content, outcome.revision, True)] if known and outcome.content == content else []
+        if outcome.answer != Answer.DONE:
+            return [state]
         if action.verb == Verb.DELETE:
             return [State(None, state.revision, False)]
-        fine = outcome.content == after and outcome.revision > state.revision
-        return [State(after, outcome.revision, True)] if fine else []
+        if outcome.content != after:
+            return []
+        if not writes and state.exact:
+            return [state] if outcome.revision == state.revision else []
+        return [State(after, outcome.revision, True)] if outcome.revision > state.revision else []
 
 
-def _effect(content: Content | None, action: Action) -> tuple[Answer, Content | None]:
+def _answers(state: State, action: Action) -> list[Answer]:
+    if state.content is None:
+        return [Answer.DONE if action.verb == Verb.CREATE else Answer.NOT_FOUND]
+    if action.verb == Verb.CREATE:
+        return [Answer.EXISTS]
+    if action.verb != Verb.SWAP:
+        return [Answer.DONE]
+    if state.content != action.seen:
+        return [Answer.CONFLICT]
+    if state.exact:
+        return [Answer.DONE if action.revision == state.revision else Answer.CONFLICT]
+    return [Answer.DONE, Answer.CONFLICT] if action.revision > state.revision else [Answer.CONFLICT]
+
+
+def _effect(content: Content | None, action: Action) -> Content | None:
     match action.verb:
-        case Verb.CREATE if content is not None:
-            return Answer.EXISTS, content
-        case Verb.CREATE | Verb.PUT:
-            return Answer.DONE, Content(action.word, "")
-        case Verb.SWAP if content != action.expected:
-            return Answer.CONFLICT, content
-        case Verb.SWAP:
-            return Answer.DONE, Content(action.word, "")
+        case Verb.CREATE | Verb.PUT | Verb.SWAP:
+            return Content(action.word, "")
+        case Verb.REPEAT:
+            return action.seen
         case Verb.PATCH:
-            assert content is not None
-            return Answer.DONE, Content(content.put, action.word)
+            return Content(content.put if content is not None else "", action.word)
         case Verb.DELETE:
-            return Answer.DONE, None
+            return None
         case Verb.GET:
-            return Answer.DONE, content
+            return content

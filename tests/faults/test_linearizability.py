@@ -36,11 +36,17 @@ def patch(called: float, returned: float, word: str, seen: str, revision: int) -
     return Operation(0, Action(Verb.PATCH, word), called, returned, done)
 
 
-def swap(called: float, returned: float, word: str, expected: str, answer: Answer, revision: int = 0) -> Step:
+def swap(
+    called: float, returned: float, word: str, expected: str, answer: Answer, revision: int = 0, insists: int = 1
+) -> Step:
     seen = Content(word, "") if answer == Answer.DONE else None
-    return Operation(
-        0, Action(Verb.SWAP, word, Content(expected, "")), called, returned, Outcome(answer, seen, revision)
-    )
+    action = Action(Verb.SWAP, word, Content(expected, ""), insists)
+    return Operation(0, action, called, returned, Outcome(answer, seen, revision))
+
+
+def repeat(called: float, returned: float, word: str, revision: int) -> Step:
+    action = Action(Verb.REPEAT, "", Content(word, ""), 1)
+    return Operation(0, action, called, returned, Outcome(Answer.DONE, Content(word, ""), revision))
 
 
 def delete(called: float, returned: float) -> Step:
@@ -73,6 +79,14 @@ GOOD: dict[str, list[Step]] = {
         swap(2, 5, "b", "a", Answer.DONE, 2),
         swap(2, 5, "c", "a", Answer.CONFLICT),
     ],
+    "a put of what is there": [create(0, 1, "a"), repeat(2, 3, "a", 1), get(4, 5, "a")],
+    "a put of what was there": [create(0, 1, "a"), put(2, 3, "b", 2), repeat(4, 5, "a", 3), get(6, 7, "a", 3)],
+    "a swap of what is as it was, and is not the same": [
+        create(0, 1, "a"),
+        put(2, 3, "b", 2),
+        repeat(4, 5, "a", 3),
+        swap(6, 7, "c", "a", Answer.CONFLICT),
+    ],
     "made again after a deletion": [create(0, 1, "a"), delete(2, 3), get(4, 5, None), create(6, 7, "b", 4)],
 }
 
@@ -98,6 +112,13 @@ BAD: dict[str, list[Step]] = {
         get(6, 7, "a"),
     ],
     "an unknown write before its call": [create(0, 1, "a"), get(2, 3, "b", 2), put(4, 5, "b", 0)],
+    "a put that is taken for done": [create(0, 1, "a"), put(2, 3, "b", 2), repeat(4, 5, "a", 1)],
+    "a swap of an old revision": [
+        create(0, 1, "a"),
+        put(2, 3, "b", 2),
+        repeat(4, 5, "a", 3),
+        swap(6, 7, "c", "a", Answer.DONE, 4),
+    ],
     "a conflict without a cause": [create(0, 1, "a"), swap(2, 3, "b", "a", Answer.CONFLICT)],
     "alive after its deletion": [create(0, 1, "a"), delete(2, 3), get(4, 5, "a")],
     "two creations": [create(0, 1, "a"), create(2, 3, "b", 2)],
@@ -146,7 +167,7 @@ def by_brute_force(history: Sequence[Step]) -> bool:
 
 _WORDS = some.sampled_from("ab")
 _CONTENTS = some.one_of(some.none(), some.builds(Content, _WORDS, some.sampled_from(["", "a"])))
-_ACTIONS = some.builds(Action, some.sampled_from(Verb), _WORDS, _CONTENTS)
+_ACTIONS = some.builds(Action, some.sampled_from(Verb), _WORDS, _CONTENTS, some.integers(0, 3))
 _OUTCOMES = some.one_of(some.none(), some.builds(Outcome, some.sampled_from(Answer), _CONTENTS, some.integers(0, 4)))
 
 

@@ -6,11 +6,15 @@ done, no read shows the past.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.contracts.storage.etcd_members import Member
 from tests.faults.control_planes import ControlPlane
 from tests.faults.traffic import Traffic
 
@@ -18,6 +22,10 @@ pytestmark = pytest.mark.lab
 
 # From the moment that etcd has a leader again.
 _RESUME_SECONDS = 5.0
+# No request waits longer for a store that does not answer.
+_ANSWER_SECONDS = 12.0
+# How long a connection may go on that was cut, or a leader that has lost its followers.
+_STALE_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +41,125 @@ async def test_two_servers_are_as_one(plane: ControlPlane) -> None:
     assert {call.status for call in traffic.calls} == {200, 201, 404, 409}
 
 
+async def test_a_server_is_killed_under_writes(plane: ControlPlane) -> None:
+    async with Traffic(plane.servers, "killed") as traffic:
+        for server in plane.servers:
+            await traffic.settle(0.5)
+            plane.kill(server)
+            await traffic.settle(0.2)
+            plane.launch(server)
+            await asyncio.to_thread(server.wait_server)
+    traffic.judge()
+
+
+async def resumed(plane: ControlPlane, traffic: Traffic, leader: Member) -> None:
+    """Writes go on through every server soon after there is another leader."""
+    while await asyncio.to_thread(plane.leader) is leader:
+        # It is believed until its time is up.
+        await traffic.settle(0.05)
+    elected = time.monotonic()
+    for server in plane.servers:
+        assert await traffic.until_written(elected, server) < _RESUME_SECONDS
+        assert await traffic.until_read(elected, server) < _RESUME_SECONDS
+
+
 async def test_the_leader_is_killed(plane: ControlPlane) -> None:
     async with Traffic(plane.servers, "leader") as traffic:
-        await traffic.settle(1)
+        await traffic.settle(0.5)
         leader = plane.leader()
         plane.kill(leader)
-        plane.leader()
-        assert await traffic.until_written(time.monotonic()) < _RESUME_SECONDS
-        plane.launch(leader)
-        await traffic.settle(1)
+        try:
+            await resumed(plane, traffic, leader)
+        finally:
+            plane.launch(leader)
     traffic.judge()
+
+
+@pytest.mark.nightly
+async def test_the_leader_hangs(plane: ControlPlane) -> None:
+    async with Traffic(plane.servers, "hangs") as traffic:
+        await traffic.settle(0.5)
+        leader = plane.leader()
+        with plane.stopped(leader):
+            await resumed(plane, traffic, leader)
+            await traffic.settle(2)
+        # It comes back and believes for a moment that it still leads.
+        await traffic.settle(2)
+    traffic.judge()
+
+
+def refused(traffic: Traffic, since: float, server: Cluster) -> None:
+    """Nothing was done, everything was answered in bounded time, and the answer says what is wrong."""
+    assert [call for call in traffic.served(since, server) if call.called > since + _STALE_SECONDS] == []
+    failed = traffic.failed(since, server)
+    assert {call.status for call in failed} <= {503, 504}
+    assert max(call.seconds for call in failed) < _ANSWER_SECONDS
+    assert all("etcd" in call.message or "store" in call.message for call in failed), failed
+
+
+async def test_quorum_is_lost(plane: ControlPlane) -> None:
+    async with Traffic(plane.servers, "quorum") as traffic:
+        await traffic.settle(0.5)
+        lost = plane.members[1:]
+        for member in lost:
+            plane.kill(member)
+        moment = time.monotonic()
+        await traffic.settle(6)
+        for server in plane.servers:
+            refused(traffic, moment, server)
+        plane.launch(lost[0])
+        await asyncio.to_thread(lost[0].wait)
+        healthy = time.monotonic()
+        for server in plane.servers:
+            assert await traffic.until_written(healthy, server) < _RESUME_SECONDS
+            assert await traffic.until_read(healthy, server) < _RESUME_SECONDS
+        plane.launch(lost[1])
+        await asyncio.to_thread(lost[1].wait)
+    traffic.judge()
+
+
+async def test_a_server_is_cut_off_from_etcd(plane: ControlPlane) -> None:
+    one, other = plane.servers
+    async with Traffic(plane.servers, "cut") as traffic:
+        await traffic.settle(0.5)
+        plane.cut(other, *plane.members)
+        try:
+            moment = time.monotonic()
+            await traffic.settle(6)
+            refused(traffic, moment, other)
+            assert len(traffic.served(moment, one)) > 100
+            assert traffic.failed(moment, one) == []
+        finally:
+            plane.heal()
+        healed = time.monotonic()
+        assert await traffic.until_written(healed, other) < _RESUME_SECONDS
+        assert await traffic.until_read(healed, other) < _RESUME_SECONDS
+    traffic.judge()
+
+
+async def test_a_follower_is_cut_off_behind_one_server(tmp_path: Path) -> None:
+    """Its server must not show what the follower still has, and its caches' revision never goes back."""
+    with ControlPlane(tmp_path, paired=True) as plane:
+        leader = plane.leader()
+        one, other = plane.servers
+        if plane.members[1] is leader:
+            one, other = other, one
+        follower = plane.members[plane.servers.index(other)]
+        async with Traffic(plane.servers, "follower") as traffic:
+            await traffic.settle(0.5)
+            before = await traffic.cached_revision(other)
+            plane.isolate(follower)
+            moment = time.monotonic()
+            revisions = [before]
+            while time.monotonic() < moment + 6:
+                await traffic.settle(0.5)
+                revisions.append(await traffic.cached_revision(other))
+            assert revisions == sorted(revisions)
+            refused(traffic, moment, other)
+            assert len(traffic.served(moment, one)) > 100
+            plane.heal()
+            healed = time.monotonic()
+            assert await traffic.until_written(healed, other) < _RESUME_SECONDS
+            assert await traffic.until_read(healed, other) < _RESUME_SECONDS
+            assert await traffic.cached_revision(other) > before
+        traffic.judge()

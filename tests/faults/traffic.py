@@ -6,7 +6,6 @@ import asyncio
 import random
 import ssl
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,17 +19,21 @@ from tests.faults.stored_objects import Action, Answer, Content, Outcome, Stored
 
 Step = Operation[Action, Outcome]
 
-_WEIGHTS = {Verb.GET: 6, Verb.CREATE: 2, Verb.PUT: 2, Verb.SWAP: 3, Verb.PATCH: 3, Verb.DELETE: 1}
+_WEIGHTS = {Verb.GET: 6, Verb.CREATE: 2, Verb.PUT: 2, Verb.SWAP: 3, Verb.REPEAT: 1, Verb.PATCH: 3, Verb.DELETE: 1}
 _METHODS = {
     Verb.GET: "GET",
     Verb.CREATE: "POST",
     Verb.PUT: "PUT",
     Verb.SWAP: "PUT",
+    Verb.REPEAT: "PUT",
     Verb.PATCH: "PATCH",
     Verb.DELETE: "DELETE",
 }
+WRITES = frozenset(Verb) - {Verb.GET}
+_PATIENCE_SECONDS = 30.0
 # Answers that say: this did not happen. What they promise is judged with the rest of the history.
 _REFUSED = frozenset({429, 503})
+_SERVED = frozenset({200, 201, 404, 409})
 # Answers that leave it open.
 _OPEN = frozenset({500, 504})
 
@@ -59,9 +62,10 @@ class Call:
 
 @dataclass
 class Traffic:
-    """`clients` clients on `keys` ConfigMaps of a namespace, each request through a server drawn by lot.
+    """`clients` clients on `keys` ConfigMaps of a namespace, some of them through one server, some through any.
 
-    Use as an async context manager: they work while it is open. `history` is by object.
+    Use as an async context manager: they work while it is open. At its end every object is read through every server.
+    `history` is by object.
     """
 
     servers: Sequence[Cluster]
@@ -83,7 +87,6 @@ class Traffic:
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
-        self.idle: set[Cluster] = set()
 
     async def __aenter__(self) -> Traffic:
         first = self.servers[0]
@@ -91,14 +94,20 @@ class Traffic:
         certificate, key = first.authority.issue("traffic", ["system:masters"])
         context.load_cert_chain(first.write("traffic.crt", certificate), first.write("traffic.key", key))
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0))
+        # It repeats a PUT or DELETE by itself whose connection broke; then one request would be two.
+        self._session._retry_connection = False
         await self._ask(first, "POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         self._tasks = [asyncio.create_task(self._work(number)) for number in range(self.clients)]
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, kind: object, *_error: object) -> None:
         self._ending = True
         try:
             await asyncio.gather(*self._tasks)
+            for server in self.servers if kind is None else ():
+                for name in self._names:
+                    call = await self.once(-1, random.Random(0), server, name, Verb.GET)
+                    assert call.status in (200, 404), call
         finally:
             assert self._session is not None
             await self._session.close()
@@ -119,18 +128,22 @@ class Traffic:
         while not self._ending:
             # A turn for each other: no client may starve the one that breaks things.
             await asyncio.sleep(self.pause * chance.random() * 2)
-            servers = [each for each in self.servers if each not in self.idle]
-            await self.once(client, chance, chance.choice(servers), chance.choice(self._names))
+            # Some keep to one server, so that one that does not answer leaves clients to the others.
+            choice = [*self.servers, chance.choice(self.servers)][client % (len(self.servers) + 1)]
+            await self.once(client, chance, choice, chance.choice(self._names))
 
-    async def once(self, client: int, chance: random.Random, server: Cluster, name: str) -> Call:
-        """Send one request and remember what became of it."""
-        verb = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    async def once(
+        self, client: int, chance: random.Random, server: Cluster, name: str, verb: Verb | None = None
+    ) -> Call:
+        """Send one request and remember what became of it; which one is drawn by lot unless it is given."""
+        verb = verb or chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
         self._words += 1
         word = f"w{self._words}"
         seen = self._seen.get((client, name))
-        if verb == Verb.SWAP and seen is None:
-            verb = Verb.GET
-        action = Action(verb, word, seen[0] if verb == Verb.SWAP and seen is not None else None)
+        action = Action(verb, word)
+        if verb in (Verb.SWAP, Verb.REPEAT):
+            action = Action(verb, word, *seen) if seen is not None else Action(Verb.GET)
+            verb = action.verb
         collection = f"/api/v1/namespaces/{self.namespace}/configmaps"
         path, body, kind = f"{collection}/{name}", None, ""
         metadata: dict[str, Any] = {"name": name}
@@ -140,8 +153,11 @@ class Traffic:
             case Verb.PUT:
                 body = {"metadata": metadata, "data": {"put": word}}
             case Verb.SWAP:
-                assert seen is not None
-                body = {"metadata": {**metadata, "resourceVersion": str(seen[1])}, "data": {"put": word}}
+                body = {"metadata": {**metadata, "resourceVersion": str(action.revision)}, "data": {"put": word}}
+            case Verb.REPEAT:
+                assert action.seen is not None
+                data = {"put": action.seen.put, "patched": action.seen.patched}
+                body = {"metadata": metadata, "data": {key: value for key, value in data.items() if value}}
             case Verb.PATCH:
                 body, kind = {"data": {"patched": word}}, "application/merge-patch+json"
         called = time.monotonic()
@@ -187,22 +203,40 @@ class Traffic:
         for task in done:
             task.result()
 
-    async def until_written(self, since: float, server: Cluster | None = None, *, patience: float = 30.0) -> float:
-        """Seconds from `since` to the first write that was called after it and acknowledged. AssertionError if none."""
+    async def until(self, verbs: frozenset[Verb], since: float, server: Cluster) -> float:
+        """Seconds from `since` to the first of these requests that was called after it and served by `server`."""
         while True:
-            for call in self.calls:
-                if call.acknowledged and call.called >= since and server in (None, call.server):
+            for call in self.served(since, server):
+                if call.verb in verbs and (call.verb == Verb.GET or call.acknowledged):
                     return call.returned - since
-            assert time.monotonic() < since + patience, f"no write within {patience:g} s"
+            assert time.monotonic() < since + _PATIENCE_SECONDS, f"{verbs}: not within {_PATIENCE_SECONDS:g} s"
             await self.settle(0.05)
+
+    async def until_written(self, since: float, server: Cluster) -> float:
+        """Seconds from `since` to the first write that was called after it and acknowledged by `server`."""
+        return await self.until(WRITES, since, server)
+
+    async def until_read(self, since: float, server: Cluster) -> float:
+        """The same of a consistent read."""
+        return await self.until(frozenset({Verb.GET}), since, server)
+
+    async def cached_revision(self, server: Cluster) -> int:
+        """The revision of a list that may be as old as the server's cache (resourceVersion 0)."""
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps?resourceVersion=0"
+        status, answer = await self._ask(server, "GET", path)
+        assert status == 200, answer
+        return int(answer["metadata"]["resourceVersion"])
+
+    def failed(self, since: float, server: Cluster) -> list[Call]:
+        """The requests to a server, called after a moment, that were not served."""
+        return [c for c in self.calls if c.server is server and c.called >= since and c.status not in _SERVED]
+
+    def served(self, since: float, server: Cluster) -> list[Call]:
+        """The requests to a server, called after a moment, that were served."""
+        return [c for c in self.calls if c.server is server and c.called >= since and c.status in _SERVED]
 
     def judge(self) -> None:
         """AssertionError unless each object's history is linearizable."""
         for name, steps in self.history.items():
             verdict = check(steps, StoredObject())
             assert verdict.linearizable, f"{name}: {verdict}"
-
-    def told(self) -> str:
-        """How often each verb was answered in each way."""
-        counts = Counter((str(call.verb), call.status) for call in self.calls)
-        return ", ".join(f"{verb} {status}: {count}" for (verb, status), count in sorted(counts.items()))

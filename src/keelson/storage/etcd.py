@@ -5,6 +5,10 @@ next. A read moves on silently. A write moves on only where it is certain that i
 learns that its outcome is unknown, because repeating a compare-and-swap would report a conflict with itself.
 
 Calls ask for a leader (`hasleader`), so a member cut off from its quorum refuses instead of answering from the past.
+
+Before 3.4.25 and 3.5.8 a member answers a request for progress with its revision even where it has yet to send events
+up to it (etcd issue 15220); whoever believes that reads the past. To such a member a marker is written instead: an
+event can't overtake others.
 """
 
 from __future__ import annotations
@@ -49,6 +53,12 @@ _NOT_TAKEN = ("no leader", "failed to connect", "connection refused", "not capab
 # A lease is shared by keys of one time to live that are written within this share of it.
 _LEASE_WINDOW = 0.05
 _AGAIN_SECONDS = 0.05
+# The first releases of a minor version whose progress notifications can be believed, and how long a watch of an older
+# one is silent before it is sent a marker.
+_HONEST = {(3, 4): 25, (3, 5): 8}
+_SILENCE_SECONDS = 0.1
+_MARKER = "keelson-progress"
+_MARKER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class _Member:
         self.txn = self._unary("KV/Txn", pb.TxnResponse)
         self.compact = self._unary("KV/Compact", pb.CompactionResponse)
         self.lease_grant = self._unary("Lease/LeaseGrant", pb.LeaseGrantResponse)
+        self.status = self._unary("Maintenance/Status", pb.StatusResponse)
         self.watch = self.channel.stream_stream(
             "/etcdserverpb.Watch/Watch",
             request_serializer=pb.WatchRequest.SerializeToString,
@@ -127,14 +138,25 @@ def _entry(kv: pb.KeyValue) -> Entry:
     return Entry(kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision)
 
 
+def honest_progress(version: str) -> bool:
+    """Whether an etcd of this version tells progress only as far as it has told events (etcd issue 15220)."""
+    parts = [int(part) for part in version.partition("-")[0].split(".")]
+    first = _HONEST.get((parts[0], parts[1]))
+    return parts[2] >= first if first is not None else (parts[0], parts[1]) > (3, 5)
+
+
 class _Watch:
     """One gRPC stream with one watcher on it."""
 
     def __init__(self, member: _Member, prefix: str, after: int) -> None:
         self._prefix = prefix
         self._after = after
+        self._member = member
         self._call = member.watch(metadata=_METADATA)
         self._closed = False
+        self._honest = True
+        self._batches = 0
+        self._marking: asyncio.Task[None] | None = None
 
     async def start(self, timeout: float) -> None:
         """Wait until etcd confirms the watcher."""
@@ -149,6 +171,8 @@ class _Watch:
             async with asyncio.timeout(timeout):
                 await self._call.write(pb.WatchRequest(create_request=create))
                 answer = await self._call.read()
+                told = await self._member.status(pb.StatusRequest(), metadata=_METADATA)
+                self._honest = honest_progress(told.version)
         except TimeoutError as error:
             self._call.cancel()
             raise UnavailableError("etcd did not confirm a watch in time") from error
@@ -179,20 +203,43 @@ class _Watch:
             if answer.fragment:
                 # Parts of one revision may lie in different fragments; they are told together.
                 continue
+            self._batches += 1
             # While a watcher catches up the header's revision runs ahead of its events: only a notification's counts.
             revision = pending[-1].entry.mod_revision if pending else answer.header.revision
+            if not self._honest:
+                marker = self._prefix + _MARKER
+                pending = [event for event in pending if event.entry.key != marker]
             yield Batch(pending, revision)
             pending = []
 
     async def request_progress(self) -> None:
+        if not self._honest:
+            if self._marking is None or self._marking.done():
+                self._marking = asyncio.create_task(self._mark())
+            return
         try:
             await self._call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise UnavailableError("the watch has ended") from error
 
+    async def _mark(self) -> None:
+        """Write the marker, unless an event comes soon: what is waited for is on its way nearly always."""
+        before = self._batches
+        await asyncio.sleep(_SILENCE_SECONDS)
+        if self._batches != before or self._closed:
+            return
+        put = pb.PutRequest(key=(self._prefix + _MARKER).encode())
+        request = pb.TxnRequest(success=[pb.RequestOp(request_put=put)])
+        try:
+            await self._member.txn(request, timeout=_MARKER_SECONDS, metadata=_METADATA)
+        except grpc.aio.AioRpcError as error:
+            log.debug("no marker was written: %s", error.details())
+
     async def close(self) -> None:
         self._closed = True
         self._call.cancel()
+        if self._marking is not None:
+            self._marking.cancel()
 
 
 def _refuse_cancelled(answer: Any) -> None:

@@ -57,6 +57,8 @@ class Collection:
         self._listed = 0
         # The revision of the last event of this resource.
         self.last_change = 0
+        # How often history was broken: what happened meanwhile nobody can be told.
+        self.gaps = 0
         self.groups: dict[object, Group] = {}
         # Parts of the server that follow this resource: called with the changes, or with None after `replace`.
         self.observers: list[Callable[[list[Change] | None], None]] = []

@@ -6,6 +6,9 @@ A collection is loaded when it is first asked for; events of resources that nobo
 
 Consistent reads (KEP-2340): the store is asked for its revision once for all reads that wait, and a read is answered
 from the cache when the feed has reached it.
+
+Where history has a gap (compaction overtook the feed, or the store was restored from a snapshot and its revision went
+back) every collection is loaded anew, and watchers are told that they have to list again.
 """
 
 from __future__ import annotations
@@ -31,19 +34,26 @@ _PAGE = 5000
 # Bytes in the store that are no object must not keep the others from being served.
 _UNREADABLE = (ValueError, KeyError, TypeError, StatusError, storage_errors.TransformError)
 _RETRY_SECONDS = 0.5
-# How often progress is asked for again while a read waits for it.
+# How often progress is asked for again while a read waits for it, and after how long a watch that does not tell any is
+# given up: a connection that was cut may stay silent for minutes.
 _PROGRESS_SECONDS = 0.1
+_SILENCE_SECONDS = 3.0
 
 
 class _Source:
-    """A collection with what feeds it: `held` keeps the events that come while it is being loaded."""
+    """A collection with what feeds it.
+
+    `held` keeps the events that come while it is being listed and is None otherwise; `listed` says that events are to
+    be taken; `ready` is set once the feed has told everything up to the list.
+    """
 
     def __init__(self, collection: Collection, decode: Decode) -> None:
         self.collection = collection
         self.decode = decode
         self.ready = asyncio.Event()
         self.loading: asyncio.Task[None] | None = None
-        self.held: list[Event] = []
+        self.held: list[Event] | None = None
+        self.listed = False
         self.removed = False
 
     def item(self, key: str, value: bytes, revision: int) -> Item:
@@ -71,6 +81,9 @@ class Feed:
         self._next: asyncio.Future[int] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._prodding: asyncio.Task[None] | None = None
+        self._batches = 0
+        # How often history was given up.
+        self._resets = 0
 
     def add(self, prefix: str, indexer: Indexer, decode: Decode) -> Collection:
         """Declare a collection of the keys below `prefix`, which ends with "/". It is loaded by `ready`."""
@@ -100,7 +113,7 @@ class Feed:
             raise errors.path_not_found()
         if not source.ready.is_set():
             if source.loading is None:
-                source.loading = self._spawn(self._load(source))
+                self._begin(source)
             await source.ready.wait()
             if source.removed:
                 raise errors.path_not_found()
@@ -111,6 +124,13 @@ class Feed:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _begin(self, source: _Source) -> None:
+        if source.loading is not None:
+            source.loading.cancel()
+        source.ready.clear()
+        source.listed, source.held = False, []
+        source.loading = self._spawn(self._load(source))
 
     async def _load(self, source: _Source) -> None:
         """List the collection; events that the feed brings meanwhile are applied after it."""
@@ -137,28 +157,18 @@ class Feed:
                 continue
             break
         source.collection.replace(items, revision)
-        held, source.held = source.held, []
-        source.loading = None
+        held, source.held, source.listed = source.held or [], None, True
         for event in held:
             self._take(source, event)
-        if self.revision >= revision:
-            source.ready.set()
-        else:
-            # The list may be ahead of the feed; the collection must not be seen before the feed has caught up.
-            await self.reach(revision)
-            source.ready.set()
+        # The list may be ahead of the feed; the collection must not be seen before the feed has caught up.
+        await self.reach(revision)
+        source.ready.set()
 
     async def run(self) -> None:
         """Follow the store for ever."""
         while True:
             try:
-                if not self.revision:
-                    self._advance(await self._store.revision())
-                self._watch = await self._store.watch(self._root, after=self.revision)
-                self.connected.set()
-                async for batch in self._watch:
-                    self._deliver(batch.events)
-                    self._advance(batch.revision)
+                await self._follow()
             except storage_errors.CompactedError:
                 log.warning("the store has forgotten revision %d; every collection is loaded anew", self.revision)
                 self._reset()
@@ -171,14 +181,43 @@ class Feed:
                     await self._watch.close()
                     self._watch = None
 
+    async def _follow(self) -> None:
+        """Take in one watch to its end."""
+        revision = await self._store.revision()
+        if not self.revision:
+            self._advance(revision)
+        elif revision < self.revision:
+            # A watch after a revision that has yet to come would be silent until then.
+            self._rewind(revision)
+            self._advance(revision)
+        resets = self._resets
+        self._watch = await self._store.watch(self._root, after=self.revision)
+        self.connected.set()
+        async for batch in self._watch:
+            if self._resets != resets:
+                # It tells of a history that was given up.
+                return
+            self._batches += 1
+            self._deliver(batch.events)
+            self._advance(batch.revision)
+
+    def _rewind(self, revision: int) -> None:
+        log.error(
+            "the store went back from revision %d to %d: every collection is loaded anew", self.revision, revision
+        )
+        self._reset()
+
     def _reset(self) -> None:
         self.revision = 0
+        self._resets += 1
         for source in self._sources.values():
-            if source.ready.is_set():
-                source.ready.clear()
-                # Their watchers can't be told what they missed.
+            if source.loading is not None:
+                # Its watchers can't be told what they missed.
+                source.collection.gaps += 1
                 source.collection.expire()
-                source.loading = self._spawn(self._load(source))
+                self._begin(source)
+        if self._watch is not None:
+            self._spawn(self._watch.close())
 
     def _advance(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
@@ -209,9 +248,9 @@ class Feed:
             source = self._find(event.entry.key)
             if source is None:
                 continue
-            if source.loading is not None:
+            if source.held is not None:
                 source.held.append(event)
-            elif source.ready.is_set():
+            elif source.listed:
                 change = self._take(source, event)
                 if change is not None:
                     told.setdefault(source.collection.prefix, (source.collection, []))[1].append(change)
@@ -231,8 +270,14 @@ class Feed:
 
     async def _prod(self) -> None:
         """Ask for progress as long as somebody waits for it; the store may leave a request unanswered."""
+        heard, since = self._batches, time.monotonic()
         while self._waiting:
-            if self._watch is not None:
+            if heard != self._batches or not self.connected.is_set():
+                heard, since = self._batches, time.monotonic()
+            if self._watch is not None and time.monotonic() - since > _SILENCE_SECONDS:
+                log.warning("the feed's watch is silent and is replaced")
+                await self._watch.close()
+            elif self._watch is not None:
                 try:
                     await self._watch.request_progress()
                 except storage_errors.UnavailableError:
@@ -260,6 +305,7 @@ class Feed:
 
     async def _answer(self, asked: asyncio.Future[int]) -> None:
         while True:
+            resets, known = self._resets, self.revision
             try:
                 revision = await self._store.revision()
             except storage_errors.StorageError as error:
@@ -267,6 +313,8 @@ class Feed:
                 # Nobody may be left to look at it.
                 asked.exception()
             else:
+                if revision < known and resets == self._resets:
+                    self._rewind(revision)
                 asked.set_result(revision)
             if self._next is None:
                 self._asking = None
@@ -276,6 +324,8 @@ class Feed:
 
     async def fresh(self, prefix: str) -> Collection:
         """The collection, with everything in it that was acknowledged before this call."""
-        collection = await self.ready(prefix)
+        if prefix not in self._sources:
+            raise errors.path_not_found()
         await self.reach(await self.current())
-        return collection
+        # Last, because it may have been reset meanwhile; it holds everything that the feed has told.
+        return await self.ready(prefix)

@@ -215,6 +215,8 @@ class Lists:
                     await self._feed.reach(revision)
             except TimeoutError as error:
                 raise too_large(revision, self._feed.revision) from error
+            # It may have been loaded anew meanwhile.
+            collection = await self._objects.cached(served)
         return collection
 
     async def _from_store(

@@ -302,6 +302,7 @@ class Objects:
                     owned=owned,
                     admit=admit,
                     options=options or {},
+                    fresh=fresh,
                 )
             except storage_errors.RevisionConflictError:
                 log.debug("%s was changed meanwhile", key)
@@ -331,6 +332,7 @@ class Objects:
         owned: bool,
         admit: bool,
         options: Object,
+        fresh: bool,
     ) -> Item:
         resource = served.resource
         old = stored.object
@@ -378,6 +380,9 @@ class Objects:
             if admit:
                 await self.admission.validate(attributes)
             if new == old:
+                if not fresh and await self._is_stale(served, stored.item.key, stored):
+                    # It changes nothing in what was cached, but it would in what is stored.
+                    raise storage_errors.RevisionConflictError(stored.item.key)
                 return stored.item
             item = await self._swap(context, served, stored, new)
         except (storage_errors.RevisionConflictError, errors.StatusError):

@@ -27,6 +27,7 @@ _MOST_PENDING = 16 << 20
 _BOOKMARK_SECONDS = 60.0
 _LEAST_TIMEOUT = 1800
 _SLICE_EVENTS = 200
+_GAP = "the history of changes was interrupted: list again"
 
 
 class _Sink:
@@ -119,6 +120,7 @@ class Watches:
             stream.send(event(ERROR, gone.status(), form.media_type))
             stream.finish()
             return
+        gaps = collection.gaps
         collection.join(watcher)
         try:
             for start in range(0, len(first), _SLICE_EVENTS):
@@ -130,7 +132,7 @@ class Watches:
             sink.go()
             if request.settled is not None:
                 request.settled()
-            await self._follow(served, form, collection, sink, stream, seconds, bookmarks=bookmarks)
+            await self._follow(served, form, collection, gaps, sink, stream, seconds, bookmarks=bookmarks)
         finally:
             collection.leave(watcher)
         if not stream.closed:
@@ -151,6 +153,7 @@ class Watches:
         served: Served,
         form: Form,
         collection: Collection,
+        gaps: int,
         sink: _Sink,
         stream: Stream,
         seconds: float,
@@ -167,6 +170,10 @@ class Watches:
                 done, _ = await asyncio.wait(
                     (sink.ended, stopping), timeout=max(pause, 0), return_when=asyncio.FIRST_COMPLETED
                 )
+                if collection.gaps != gaps:
+                    # Revisions may mean something else from now on: to go on from one would hide what was missed.
+                    stream.send(event(ERROR, errors.expired(_GAP).status(), form.media_type))
+                    return
                 if bookmarks and not stream.closed and self._feed.connected.is_set():
                     stream.send(bookmark(served, form, self._feed.revision))
                 if stopping in done and self.grace and not sink.ended.done():

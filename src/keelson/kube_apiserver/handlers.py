@@ -60,6 +60,7 @@ def context_of(request: Request, info: RequestInfo, user: User) -> Context:
             [errors.cause("fieldValidation", "FieldValueNotSupported", message)],
             group="meta.k8s.io",
         )
+    stated = {name: text for name in ("fieldManager", "fieldValidation") if (text := request.parameter(name))}
     return Context(
         user,
         info,
@@ -68,6 +69,7 @@ def context_of(request: Request, info: RequestInfo, user: User) -> Context:
         dry_run=dry_run(request.query.get("dryRun", [])),
         field_validation=field_validation,
         force=request.parameter("force") in ("true", "1"),
+        stated=stated,
     )
 
 

@@ -31,6 +31,7 @@ from keelson.storage.transformers import Identity, Transformer
 from . import versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
+from .admission.dynamic import Dynamic
 from .admission.lookups import Lookups
 from .aggregation.availability import Availability
 from .aggregation.discoveries import Discoveries
@@ -78,6 +79,7 @@ from .registry.watching import Watches
 from .services.addresses import Addresses
 from .services.allocation import Allocation
 from .services.ports import Ports
+from .services.resolvers import Resolver
 from .serving.listeners import Listener
 from .serving.messages import Request, Response
 from .serving.request_infos import RequestInfo
@@ -85,6 +87,7 @@ from .subresources.bindings import Bindings
 from .subresources.evictions import Evictions
 from .subresources.scales import Scales
 from .subresources.token_requests import TokenRequests
+from .webhooks.clients import Clients
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +122,8 @@ class Server:
         self.admission = Admission()
         self.objects = Objects(store, self.feed, self.catalogue, self.admission)
         self.objects.event_ttl = int(options.event_ttl)
+        self.resolver = Resolver(self.catalogue, self.objects, by_endpoints=options.enable_aggregator_routing)
+        self.webhook_clients = Clients(self.resolver)
         self.lists = Lists(self.objects, self.feed, store, self.catalogue)
         self.watches = Watches(self.objects, self.lists, self.feed, least_timeout=options.min_request_timeout)
         self.watches.grace = options.shutdown_watch_termination_grace_period
@@ -136,7 +141,12 @@ class Server:
         self.authorizer = Authorization(self._authorizers())
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
-        self.admission.use(plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled))
+        self.dynamic_admission = Dynamic(
+            self.catalogue, self.objects, lookups, self.authorizer, self.webhook_clients, disabled=disabled
+        )
+        self.admission.use(
+            plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled, self.dynamic_admission)
+        )
         self.livez, self.readyz = Checks(), Checks()
         reading, mutating = options.max_requests_inflight, options.max_mutating_requests_inflight
         self.flows: Flows | None = None
@@ -436,6 +446,7 @@ class Server:
     async def serve(self, stop: asyncio.Event) -> AsyncIterator[Server]:
         """Serve while the context is open, and drain on the way out; `stop` ends the start where it waits."""
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
             if self.flows is not None:
@@ -512,6 +523,7 @@ class Server:
         for name in self._warm():
             await self.feed.ready(self.catalogue.named(name).prefix)
         await self.definitions.start()
+        await self.dynamic_admission.load()
         stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
         await self.routes.start()
         self.definitions.collection.observers.append(lambda _changes: self.registrations.look())

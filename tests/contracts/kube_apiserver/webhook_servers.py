@@ -45,7 +45,7 @@ class WebhookServer:
         self.raw: dict[str, Callable[[web.Request], Any]] = {}
         # (path with query, request of the review), in the order in which they came.
         self.asked: list[tuple[str, Review]] = []
-        self.connections: set[int] = set()
+        self.connections: set[asyncio.BaseTransport] = set()
         self.port = 0
         self.release = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -60,7 +60,8 @@ class WebhookServer:
         return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.connections.add(id(request.transport))
+        if request.transport is not None:
+            self.connections.add(request.transport)
         if (raw := self.raw.get(request.path)) is not None:
             found: web.StreamResponse = await raw(request)
             return found
@@ -89,4 +90,11 @@ class WebhookServer:
     ) -> None:
         self.release.set()
         assert self._runner is not None
+        for connection in self.connections:
+            # Clients keep connections: a TLS goodbye would wait for theirs.
+            if isinstance(connection, asyncio.Transport) and not connection.is_closing():
+                connection.abort()
         await self._runner.cleanup()
+        for _ in range(3):
+            # The loop's turns in which it closes the sockets.
+            await asyncio.sleep(0)

@@ -18,8 +18,21 @@ CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
 
 @dataclass(slots=True)
+class Reinvocation:
+    """What webhooks and policies remember of one request's mutating steps, which run a second time where one asks for
+    it: `wanted`. `states` is theirs, by plugin."""
+
+    round: int = 0
+    wanted: bool = False
+    states: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Attributes:
-    """One write. `object` is None for a deletion, `old` None for a creation."""
+    """One write. `object` is None for a deletion, `old` None for a creation.
+
+    `changed` says that a webhook or policy has changed the object: what was prepared of it must be prepared anew.
+    """
 
     context: Context
     operation: str
@@ -30,6 +43,8 @@ class Attributes:
     object: Object | None = None
     old: Object | None = None
     options: Object = field(default_factory=dict)
+    changed: bool = False
+    reinvocation: Reinvocation | None = None
 
     @property
     def qualified(self) -> str:
@@ -52,23 +67,51 @@ class Plugin(Protocol):
 
 
 class Chain:
-    """The enabled plugins in their order."""
+    """The enabled plugins in their order.
+
+    A plugin with a property `active` is left out while that is false, so that what is not configured costs nothing; it
+    calls the function that it is given as `on_activity` when that changes. One with `mutates_deletions` sees deletions
+    in `mutate` too.
+    """
 
     def __init__(self) -> None:
+        self._plugins: Sequence[Any] = ()
         self._mutating: list[Any] = []
         self._validating: list[Any] = []
+        self._deleting: list[Any] = []
 
     def use(self, plugins: Sequence[Any]) -> None:
         """Run these plugins from now on."""
-        self._mutating = [p for p in plugins if hasattr(p, "mutate")]
-        self._validating = [p for p in plugins if hasattr(p, "validate")]
+        self._plugins = plugins
+        for plugin in plugins:
+            if hasattr(plugin, "active"):
+                plugin.on_activity = self._choose
+        self._choose()
+
+    def _choose(self) -> None:
+        active = [plugin for plugin in self._plugins if getattr(plugin, "active", True)]
+        self._mutating = [p for p in active if hasattr(p, "mutate")]
+        self._validating = [p for p in active if hasattr(p, "validate")]
+        self._deleting = [p for p in self._mutating if getattr(p, "mutates_deletions", False)]
 
     async def mutate(self, attributes: Attributes) -> None:
-        """Run the mutating steps."""
+        """Run the mutating steps, all of them once more where one has changed what an earlier one has seen."""
         for plugin in self._mutating:
             await plugin.mutate(attributes)
+        again = attributes.reinvocation
+        if again is not None and again.wanted:
+            again.round = 1
+            for plugin in self._mutating:
+                await plugin.mutate(attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Run the validating steps."""
+        for plugin in self._validating:
+            await plugin.validate(attributes)
+
+    async def delete(self, attributes: Attributes) -> None:
+        """Run every step that has a say in a deletion."""
+        for plugin in self._deleting:
+            await plugin.mutate(attributes)
         for plugin in self._validating:
             await plugin.validate(attributes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from keelson.kube_apiserver.admission.certificates import Certificates
 from keelson.kube_apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass
+from keelson.kube_apiserver.admission.dynamic import Dynamic
 from keelson.kube_apiserver.admission.escalations import Escalations
 from keelson.kube_apiserver.admission.limit_ranges import LimitRanger
 from keelson.kube_apiserver.admission.lookups import Lookups
@@ -47,7 +48,12 @@ KNOWN = frozenset(
 
 
 def chosen(
-    lookups: Lookups, authorizer: Authorizer, rbac: Rbac | None, enabled: Sequence[str], disabled: Sequence[str]
+    lookups: Lookups,
+    authorizer: Authorizer,
+    rbac: Rbac | None,
+    enabled: Sequence[str],
+    disabled: Sequence[str],
+    dynamic: Dynamic,
 ) -> list[Any]:
     """The plugins in their order."""
     found = [
@@ -58,6 +64,7 @@ def chosen(
     found.append(Certificates(authorizer))
     if rbac is not None:
         found.append(Escalations(rbac, authorizer))
+    found += dynamic.plugins
     # The last of all: nothing is charged for what another refuses.
     if "ResourceQuota" not in disabled:
         found.append(ResourceQuota(lookups))

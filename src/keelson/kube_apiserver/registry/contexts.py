@@ -10,6 +10,7 @@ from typing import Any
 
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 _NO_EXTRA: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
@@ -45,5 +46,9 @@ class Context:
     warnings: list[str] = field(default_factory=list)
     # The warning that the resource itself gives cause for, whatever the body is.
     deprecation: str = ""
+    # The options that the request states in its query, as an object.
+    stated: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
+    # What admission has to say to the audit log, by qualified key; a key is said once.
+    annotations: dict[str, str] = field(default_factory=dict)
     # What was allocated for the write under way, to be given back where it does not happen.
     taken: list[Any] = field(default_factory=list)

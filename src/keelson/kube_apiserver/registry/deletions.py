@@ -118,7 +118,7 @@ class Deletions:
             )
             raise errors.conflict(resource.plural, name, why, group=resource.group)
         if admit:
-            await self._objects.admission.validate(
+            await self._objects.admission.delete(
                 Attributes(context, DELETE, resource, namespace, name, old=obj, options=options)
             )
         new = self._marked(context, served, obj, options)
@@ -174,7 +174,19 @@ class Deletions:
                     if error.code != 404:
                         raise
 
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(one(item))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for item in items:
+                    tasks.create_task(one(item))
+        except BaseExceptionGroup as group:
+            # Of refusals one is told; anything else goes its way as it is.
+            refusals, others = group.split(errors.StatusError)
+            if refusals is None or others is not None:
+                raise
+            raise _first(refusals) from group
         return items
+
+
+def _first(refusals: BaseExceptionGroup[errors.StatusError]) -> errors.StatusError:
+    found = refusals.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -204,8 +204,15 @@ class Objects:
         resource = served.resource
         name = meta.name(obj)
         self._defaults(served, obj)
+        uid = meta.uid(obj)
         attributes = Attributes(context, CREATE, resource, namespace, name, object=obj)
         await self.admission.mutate(attributes)
+        if attributes.changed:
+            # Whoever changed the object may have changed what only the system says, too.
+            metadata = obj.setdefault("metadata", {})
+            metadata["name"] = attributes.name = name = metadata.get("name") or name
+            self._place(resource, metadata, namespace)
+            strategies.prepare_create(resource, obj, now=context.now, uid=uid)
         self._defaults(served, obj)
         if owners is not None:
             managed_fields.set_on(obj, owners)
@@ -362,6 +369,12 @@ class Objects:
         )
         if admit:
             await self.admission.mutate(attributes)
+            if attributes.changed:
+                metadata = new.setdefault("metadata", {})
+                metadata["name"] = name
+                self._place(resource, metadata, namespace)
+                strategies.prepare_update(resource, new, old, subresource=subresource)
+                metadata = new["metadata"]
             self._defaults(served, new)
         if not owned:
             fields = managed_fields.update(

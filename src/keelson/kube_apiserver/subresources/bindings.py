@@ -50,14 +50,14 @@ class Bindings:
         metadata.setdefault("namespace", info.namespace)
         if metadata["namespace"] != info.namespace:
             raise errors.bad_request("the namespace of the binding does not match the namespace on the URL")
-        await self._objects.admission.validate(
-            Attributes(
-                context, CREATE, self._pods.resource, info.namespace, name, subresource="binding", object=binding
-            )
+        attributes = Attributes(
+            context, CREATE, self._pods.resource, info.namespace, name, subresource="binding", object=binding
         )
+        await self._objects.admission.mutate(attributes)
+        await self._objects.admission.validate(attributes)
 
         def change(pod: Object) -> Object:
-            return _bound(context, pod, binding, target["name"])
+            return _bound(context, pod, binding, binding["target"]["name"])
 
         await self._objects.update(
             context, self._pods, info.namespace, name, change, subresource="binding", admit=False

@@ -11,6 +11,7 @@ import orjson
 from keelson.api import errors, meta, selectors
 from keelson.api.meta import Object
 from keelson.api.schemas import Kind
+from keelson.kube_apiserver.admission.chains import CREATE, Attributes
 from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.encodings.bodies import read
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
@@ -42,6 +43,9 @@ class Evictions:
         namespace, name = context.info.namespace, context.info.name
         if meta.name(eviction) and meta.name(eviction) != name:
             raise errors.bad_request("name in URL does not match name in Eviction object")
+        attributes = Attributes(context, CREATE, self._pods.resource, namespace, name, "eviction", object=eviction)
+        await self._objects.admission.mutate(attributes)
+        await self._objects.admission.validate(attributes)
         options = eviction.get("deleteOptions") or {}
         context.dry_run = context.dry_run or "All" in (options.get("dryRun") or [])
         pod = self._objects.object(self._pods, await self._objects.get(self._pods, namespace, name))
@@ -57,7 +61,8 @@ class Evictions:
                 await self._spend(context, namespace, name, meta.name(budgets[0]))
                 # The pod must still be the one for which the disruption was spent.
                 options = {**options, "preconditions": {"uid": meta.uid(pod), **(options.get("preconditions") or {})}}
-        await self._deletions.delete(context, self._pods, namespace, name, options)
+        # What admission has to say of an eviction it has said; the deletion is its consequence.
+        await self._deletions.delete(context, self._pods, namespace, name, options, admit=False)
         return Response(201, orjson.dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
 
     async def _budgets_of(self, pod: Object) -> list[Object]:

@@ -6,6 +6,7 @@ paths where theirs are.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from keelson.api import decoding, errors, meta, selectors
 from keelson.api.meta import Object
 from keelson.api.patches import json_patch, merge_patch, server_side_apply, strategic
 from keelson.api.schemas import Kind, of
+from keelson.kube_apiserver.admission.chains import UPDATE, Attributes
 from keelson.kube_apiserver.encodings.bodies import read
 from keelson.kube_apiserver.registry.catalogues import Served
 from keelson.kube_apiserver.registry.contexts import Context
@@ -79,12 +81,16 @@ class Scales:
             body = read(context, request, _SCALE) if context.info.verb == "update" else None
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-            def change(obj: Object) -> Object:
+            async def change(obj: Object) -> Object:
                 old = scale_of(served, obj)
-                new = body if body is not None else _patched(context, old, media_type, request.body)
-                return self._scaled(served, obj, new, name)
+                new = copy.deepcopy(body) if body is not None else _patched(context, old, media_type, request.body)
+                attributes = Attributes(context, UPDATE, served.resource, namespace, name, "scale", new, old)
+                await self._objects.admission.mutate(attributes)
+                scaled = self._scaled(served, obj, new, name)
+                await self._objects.admission.validate(attributes)
+                return scaled
 
-            item = await self._objects.update(context, served, namespace, name, change)
+            item = await self._objects.update(context, served, namespace, name, change, admit=False)
         return Response(200, orjson.dumps(scale_of(served, self._objects.object(served, item))))
 
     def _scaled(self, served: Served, obj: Object, scale: Object, name: str) -> Object:

@@ -70,6 +70,7 @@ class TokenRequests:
         attributes = Attributes(
             context, CREATE, served.resource, namespace, name, subresource="token", object=asked, old=account
         )
+        await self._objects.admission.mutate(attributes)
         await self._objects.admission.validate(attributes)
         bound = await self._bound(namespace, name, spec.get("boundObjectRef"))
         now = datetime.now(UTC)

@@ -1,0 +1,163 @@
+"""Expressions of webhooks and policies run on a request.
+
+What is cheap is decided at once; what turns out to be dear, or asks the authorizer, is decided anew in a thread, so
+that nobody's expression holds up the requests of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from keelson.api import meta
+from keelson.api.cel import values
+from keelson.api.cel.evaluations import Budget, CostlyError, ExhaustedError
+from keelson.api.cel.library.authorization import Answer, AuthorizerValue, Question, ResourceCheck
+from keelson.api.cel.programs import Program
+from keelson.api.meta import Object
+from keelson.kube_apiserver.authorization.unions import Authorizer
+from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.serving.request_infos import RequestInfo
+
+from .cases import Case, Shown
+
+# Units of cost that are spent on the event loop: some milliseconds.
+_TRIAL = 5_000
+_ASK_SECONDS = 30.0
+_NAMESPACE_METADATA = (
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "resourceVersion",
+    "finalizers",
+)
+
+T = TypeVar("T")
+
+
+class Condition(NamedTuple):
+    """One match condition; a text in place of its program says why it does not compile."""
+
+    name: str
+    program: Program | str
+
+
+class Verdict(NamedTuple):
+    """Whether all conditions hold; `error` says why that could not be found out."""
+
+    matches: bool
+    error: str = ""
+    errors: int = 0
+
+
+def holds(conditions: Sequence[Condition], variables: Mapping[str, Any], budget: Budget, *, closed: bool) -> Verdict:
+    """Whether every condition is true. One that is false settles it; of errors `closed` makes an error.
+
+    Raises evaluations.CostlyError.
+    """
+    troubles: list[str] = []
+    try:
+        for condition in conditions:
+            result = budget.run(condition.program, variables)
+            if result.error:
+                troubles.append(result.error)
+            elif result.value is False:
+                return Verdict(False, errors=len(troubles))
+    except ExhaustedError as error:
+        return Verdict(False, str(error) if closed else "")
+    if not troubles:
+        return Verdict(True)
+    message = troubles[0] if len(troubles) == 1 else f"[{', '.join(troubles)}]"
+    return Verdict(False, message if closed else "", len(troubles))
+
+
+async def decided(function: Callable[[int | None], T]) -> T:
+    """What the function decides; it is given a trial's bound for its budgets and called again, in a thread, without."""
+    try:
+        return function(_TRIAL)
+    except CostlyError:
+        return await asyncio.to_thread(function, None)
+
+
+class Expressions:
+    """Makes the variables of a request."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def variables(
+        self, case: Case, shown: Shown, *, params: Object | None = None, namespace: Object | None = None
+    ) -> dict[str, Any]:
+        """All variables that an expression may read, but for `variables`."""
+        loop = asyncio.get_running_loop()
+        user = case.attributes.context.user
+
+        def ask(question: Question) -> Answer:
+            # Only ever from a thread: a question costs more than a trial may.
+            asked = asyncio.run_coroutine_threadsafe(self._ask(user, question), loop)
+            return asked.result(_ASK_SECONDS)
+
+        attributes, resource = case.attributes, shown.resource
+        question = Question(
+            None,
+            "",
+            group=resource.group,
+            resource=resource.plural,
+            subresource=attributes.subresource,
+            namespace=attributes.namespace,
+            name=attributes.name,
+        )
+        return {
+            "object": shown.object,
+            "oldObject": shown.old,
+            "params": params,
+            "request": case.request(shown),
+            "namespaceObject": None if namespace is None else _namespace(namespace),
+            "authorizer": AuthorizerValue(ask),
+            "authorizer.requestResource": ResourceCheck(ask, question),
+        }
+
+    async def _ask(self, user: User, question: Question) -> Answer:
+        if question.account is not None:
+            namespace, name = question.account
+            groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+            user = User(f"system:serviceaccount:{namespace}:{name}", groups)
+        if question.path:
+            info = RequestInfo(False, question.verb, question.path)
+        else:
+            info = RequestInfo(
+                True,
+                question.verb,
+                "",
+                question.group,
+                "*",
+                question.namespace,
+                question.resource,
+                question.subresource,
+                question.name,
+                field_selector=question.field_selector,
+            )
+        found: Any = self._authorizer.authorize(user, info)
+        verdict = await found if inspect.isawaitable(found) else found
+        return Answer(verdict.allowed is True, verdict.reason)
+
+
+def _namespace(namespace: Object) -> Object:
+    """The part of a Namespace that expressions may read, with moments as such."""
+    metadata = {key: value for key, value in meta.metadata(namespace).items() if key in _NAMESPACE_METADATA}
+    for field in ("creationTimestamp", "deletionTimestamp"):
+        if isinstance(metadata.get(field), str):
+            metadata[field] = values.timestamp(metadata[field])
+    found: Object = {"metadata": metadata}
+    for part in ("spec", "status"):
+        if part in namespace:
+            found[part] = namespace[part]
+    return found

@@ -1,0 +1,1 @@
+"""Dynamic admission: webhooks that MutatingWebhookConfigurations and ValidatingWebhookConfigurations name."""

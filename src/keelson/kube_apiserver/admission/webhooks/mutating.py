@@ -1,0 +1,179 @@
+"""MutatingAdmissionWebhook: webhooks that may change the object, one after the other in the order of their names.
+
+Reads MutatingWebhookConfigurations. A change makes the whole mutating chain run once more, so that what the built-in
+plugins fill in is filled in for what was added; webhooks take part in that round where their reinvocationPolicy says
+so, they have been called before, and something has changed since (KEP-492).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from keelson.api import decoding, defaults, errors
+from keelson.api.meta import Object
+from keelson.api.patches import json_patch
+from keelson.api.schemas import Kind
+from keelson.kube_apiserver.admission import metrics
+from keelson.kube_apiserver.admission.cases import Case, Shown
+from keelson.kube_apiserver.admission.chains import Attributes, Reinvocation
+from keelson.kube_apiserver.admission.expressions import Expressions
+from keelson.kube_apiserver.admission.lookups import Lookups
+from keelson.kube_apiserver.admission.matching import is_exempt
+from keelson.kube_apiserver.admission.sources import Source
+from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
+from keelson.kube_apiserver.registry.objects import Objects
+from keelson.kube_apiserver.webhooks.clients import Clients
+
+from . import hooks
+from .calls import Caller
+from .hooks import Hook
+
+_RESOURCE = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+_PREFIX = "mutation.webhook.admission.k8s.io/"
+_PATCH_PREFIX = "patch.webhook.admission.k8s.io/"
+
+
+class Rounds:
+    """Who of a plugin's webhooks or policies is called again in the second round of one request."""
+
+    def __init__(self) -> None:
+        # Called already, and willing to be again.
+        self._called: set[str] = set()
+        self._due: set[str] = set()
+        self._last: Object | None = None
+
+    @classmethod
+    def of(cls, attributes: Attributes, plugin: str) -> tuple[Reinvocation, Rounds]:
+        """The request's, made where it is the first to ask."""
+        again = attributes.reinvocation
+        if again is None:
+            again = attributes.reinvocation = Reinvocation()
+        return again, again.states.setdefault(plugin, cls())
+
+    def begin(self, again: Reinvocation, obj: Object | None) -> None:
+        """A round begins; where others have changed the object since the last one, all who were called are due."""
+        if again.round and obj != self._last:
+            self.require()
+
+    def end(self, obj: Object | None) -> None:
+        """A round is over."""
+        self._last = copy.deepcopy(obj)
+
+    def is_due(self, again: Reinvocation, identity: str) -> bool:
+        """Whether to call it in this round."""
+        return not again.round or identity in self._due
+
+    def require(self) -> None:
+        """Something has changed: who was called before is to be called again."""
+        self._due |= self._called
+        self._called.clear()
+
+    def called(self, identity: str) -> None:
+        """It was called, and wants to be again where that is needed."""
+        self._called.add(identity)
+
+
+def conform(served: Served | None, shown: Shown, obj: Object) -> None:
+    """Bring a changed object into the shape of its kind, defaults filled in, in place. Raises StatusError 400."""
+    resource = shown.resource
+    if served is not None and shown.kind.kind == resource.kind:
+        schema = served.schema if served.custom else None
+        decoding.conform(obj, resource, schema=schema, field_validation="Ignore")
+        if served.custom:
+            defaults.apply_structural(served.schema, obj)
+        else:
+            defaults.apply(resource, obj)
+    else:
+        decoding.conform(obj, Kind(shown.kind.api_version, shown.kind.kind), field_validation="Ignore")
+
+
+class MutatingWebhooks:
+    """The plugin."""
+
+    name = "MutatingAdmissionWebhook"
+    mutates_deletions = True
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        objects: Objects,
+        lookups: Lookups,
+        expressions: Expressions,
+        clients: Clients,
+    ) -> None:
+        self._catalogue = catalogue
+        self._lookups = lookups
+        self._caller = Caller(clients, expressions, metrics.MUTATING)
+        self._source: Source[list[Hook]] = Source(catalogue, objects, _RESOURCE, hooks.of)
+        self._source.on_change = self._reload
+        self.sources = [self._source]
+        self._hooks: list[Hook] = []
+        self.active = False
+        self.on_activity: Callable[[], None] = lambda: None
+
+    def _reload(self) -> None:
+        self._hooks = [hook for configuration in self._source.found for hook in configuration]
+        if self.active != bool(self._hooks):
+            self.active = bool(self._hooks)
+            self.on_activity()
+
+    async def mutate(self, attributes: Attributes) -> None:
+        """Call every webhook that the request matches. Raises StatusError where one refuses or fails."""
+        if is_exempt(attributes):
+            return
+        case = Case(attributes, self._catalogue, self._lookups)
+        again, rounds = Rounds.of(attributes, self.name)
+        rounds.begin(again, attributes.object)
+        try:
+            for index, hook in enumerate(self._hooks):
+                if not rounds.is_due(again, hook.identity):
+                    continue
+                shown = await self._caller.matched(case, hook)
+                if shown is None:
+                    continue
+                if await self._called(case, hook, shown, f"round_{again.round}_index_{index}"):
+                    rounds.require()
+                    again.wanted = True
+                if hook.is_reinvoked:
+                    rounds.called(hook.identity)
+        finally:
+            rounds.end(attributes.object)
+
+    async def _called(self, case: Case, hook: Hook, shown: Shown, place: str) -> bool:
+        """Whether the webhook changed the object."""
+        response = await self._caller.call(case, hook, shown, _PREFIX + place)
+        changed = response is not None and response.patch is not None and self._patched(case, hook, shown, response)
+        annotations = case.attributes.context.annotations
+        about: dict[str, Any] = {"configuration": hook.configuration, "webhook": hook.name}
+        annotations[_PREFIX + place] = orjson.dumps({**about, "mutated": changed}).decode()
+        if response is not None and response.patch is not None:
+            patch = {**about, "patch": response.patch, "patchType": "JSONPatch"}
+            annotations[_PATCH_PREFIX + place] = orjson.dumps(patch).decode()
+        return changed
+
+    def _patched(self, case: Case, hook: Hook, shown: Shown, response: Any) -> bool:
+        if shown.object is None:
+            why = "attempted to modify the object, which is not supported for this operation"
+            raise errors.internal(f'admission webhook "{hook.name}" {why}')
+        try:
+            # What a patch leaves alone it shares with what it was applied to; what follows changes in place.
+            patched = copy.deepcopy(json_patch.apply(shown.object, response.patch))
+            if not isinstance(patched, dict):
+                raise errors.bad_request("a patch must leave an object")
+            conform(case.served(shown.resource), shown, patched)
+        except errors.StatusError as error:
+            # The client's request was in order: what a webhook made of it was not.
+            raise errors.internal(_told(error)) from error
+        if patched == shown.object:
+            return False
+        case.accept(shown, patched)
+        return True
+
+
+def _told(error: errors.StatusError) -> str:
+    causes = error.details.get("causes") or ()
+    return "; ".join(cause["message"] for cause in causes) or error.message

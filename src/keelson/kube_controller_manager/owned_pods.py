@@ -55,7 +55,9 @@ def enqueue_owner(queue: WorkQueue, owners: Informer, kind: str, pods: Informer)
 
 
 def _selector(owner: Object) -> selectors.Selector:
-    return selectors.from_label_selector(owner["spec"].get("selector"))
+    stated = owner["spec"].get("selector")
+    # A ReplicationController's selector is the labels themselves.
+    return selectors.from_label_selector({"matchLabels": stated} if owner["apiVersion"] == "v1" and stated else stated)
 
 
 class OwnedPods:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-_MACROS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+MACROS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # Name, least and greatest value, names that stand for values from the least on.
-_FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
+FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
     ("day of month", 1, 31, ()),
@@ -52,12 +52,12 @@ def _field(text: str, field: tuple[str, int, int, tuple[str, ...]]) -> str:
 def complaint(schedule: str) -> str:
     """What is wrong with a cron schedule, "" where nothing is."""
     if schedule.startswith("@"):
-        known = schedule in _MACROS or _EVERY.fullmatch(schedule)
+        known = schedule in MACROS or _EVERY.fullmatch(schedule)
         return "" if known else f"unrecognized descriptor: {schedule}"
     fields = schedule.split()
-    if len(fields) != len(_FIELDS):
+    if len(fields) != len(FIELDS):
         return f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-    return next(filter(None, map(_field, fields, _FIELDS)), "")
+    return next(filter(None, map(_field, fields, FIELDS)), "")
 
 
 def zone_complaint(zone: str) -> str:

@@ -8,22 +8,27 @@ from keelson.kube_controller_manager.contexts import Controller, Settings
 
 from .certificate_approval import CertificateApprovalController
 from .certificate_signing import CertificateSigningController
+from .cron_job import CronJobController
 from .daemon_set import DaemonSetController
 from .deployment import DeploymentController
+from .disruption import DisruptionController
+from .endpoint import EndpointController
 from .endpoint_slice import EndpointSliceController
+from .endpoint_slice_mirroring import EndpointSliceMirroringController
 from .garbage_collector import GarbageCollector
 from .job import JobController
 from .namespace import NamespaceController
 from .node_ipam import NodeIpamController
 from .node_lifecycle import NodeLifecycleController
 from .pod_garbage_collector import PodGarbageCollector
-from .replica_set import ReplicaSetController
+from .replica_set import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
 from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
 from .stateful_set import StatefulSetController
 from .taint_eviction import TaintEvictionController
+from .ttl_after_finished import TtlAfterFinishedController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountTokenController,
@@ -38,10 +43,16 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     GarbageCollector,
     DeploymentController,
     ReplicaSetController,
+    ReplicationControllerController,
     DaemonSetController,
     StatefulSetController,
     JobController,
+    CronJobController,
+    TtlAfterFinishedController,
+    EndpointController,
     EndpointSliceController,
+    EndpointSliceMirroringController,
+    DisruptionController,
     PodGarbageCollector,
     ResourceQuotaController,
 )

@@ -1,6 +1,7 @@
-"""replicaset-controller: as many pods as a ReplicaSet (or ReplicationController's successor) asks for.
+"""replicaset-controller: as many pods as a ReplicaSet asks for; and its elder, replicationcontroller-controller.
 
-Reads: replicasets.apps, pods. Writes: pods (create, delete, adopt, release), replicasets/status, events.
+Reads: replicasets.apps or replicationcontrollers, pods. Writes: pods (create, delete, adopt, release), their status,
+events. The two kinds differ in nothing but how they state a selector.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ from keelson.kube_controller_manager.contexts import Context
 from keelson.kube_controller_manager.decisions import pods, replica_sets
 from keelson.kube_controller_manager.owned_pods import OwnedPods, enqueue_owner
 
-RESOURCE = "replicasets.apps"
-
 
 class ReplicaSetController:
     """One reconcile per set; level-triggered by the set and its pods."""
 
     name = "replicaset-controller"
     account = "replicaset-controller"
+    resource = "replicasets.apps"
+    kind = "ReplicaSet"
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._queue = WorkQueue()
-        self._sets = context.informers.informer(RESOURCE)
+        self._sets = context.informers.informer(self.resource)
         self._sets.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         pod_informer = context.informers.informer("pods")
         self._pods = OwnedPods(context.client, pod_informer, context.recorder(self.name))
-        enqueue_owner(self._queue, self._sets, "ReplicaSet", pod_informer)
+        enqueue_owner(self._queue, self._sets, self.kind, pod_informer)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -49,8 +50,17 @@ class ReplicaSetController:
             owned = await self._pods.claim(replica_set)
         status = replica_sets.status(replica_set, owned, self._context.now(), failure=failure)
         if status != replica_set.get("status"):
-            await self._context.client.update_status(RESOURCE, {**replica_set, "status": status})
+            await self._context.client.update_status(self.resource, {**replica_set, "status": status})
         if failure:
             # Raised, so that the queue waits longer each time and does not ask as fast as the server refuses.
             raise errors.unavailable(failure)
         return plan.look_again
+
+
+class ReplicationControllerController(ReplicaSetController):
+    """The same for the kind that ReplicaSets came from."""
+
+    name = "replicationcontroller-controller"
+    account = "replication-controller"
+    resource = "replicationcontrollers"
+    kind = "ReplicationController"

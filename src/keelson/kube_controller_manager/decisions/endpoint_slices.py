@@ -40,7 +40,7 @@ def plan(service: Object, selected: Sequence[Object], nodes: Mapping[str, Object
             endpoint = _endpoint(service, pod, nodes, family)
             if endpoint is None:
                 continue
-            ports = _ports(service, pod)
+            ports = pod_ports(service, pod)
             group = family, _fingerprint(ports)
             wanted.setdefault(group, []).append(endpoint)
             ports_of[group] = ports
@@ -164,7 +164,8 @@ def _endpoint(service: Object, pod: Object, nodes: Mapping[str, Object], family:
     return result
 
 
-def _ports(service: Object, pod: Object) -> list[Object]:
+def pod_ports(service: Object, pod: Object) -> list[Object]:
+    """The service's ports as they are on this pod; one whose name the pod does not have is left out."""
     result = []
     for port in service["spec"].get("ports") or []:
         number = _target(port, pod)

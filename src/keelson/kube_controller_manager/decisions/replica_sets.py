@@ -66,4 +66,8 @@ def status(replica_set: Object, owned: Sequence[Object], now: datetime, *, failu
         )
     if conditions:
         result["conditions"] = conditions
-    return {name: value for name, value in result.items() if value or name in {"replicas", "terminatingReplicas"}}
+    always = {"replicas", "terminatingReplicas"}
+    if replica_set["apiVersion"] == "v1":
+        # A ReplicationController has no such field.
+        del result["terminatingReplicas"]
+    return {name: value for name, value in result.items() if value or name in always}

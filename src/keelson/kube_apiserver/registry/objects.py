@@ -373,7 +373,7 @@ class Objects:
                 metadata = new.setdefault("metadata", {})
                 metadata["name"] = name
                 self._place(resource, metadata, namespace)
-                strategies.prepare_update(resource, new, old, subresource=subresource)
+                strategies.prepare_update(resource, new, old, now=context.now, subresource=subresource)
                 metadata = new["metadata"]
             self._defaults(served, new)
         if not owned:

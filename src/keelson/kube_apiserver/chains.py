@@ -17,6 +17,7 @@ import orjson
 from keelson.api import errors
 from keelson.component_base import durations, metrics
 
+from .audit.auditors import Auditor
 from .authentication import impersonation
 from .authentication.unions import Union as Authentication
 from .authorization.unions import Authorizer, refusal
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
 
 _MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _LISTS = frozenset({"list", "watch"})
 _ALWAYS_ANSWERED = ("/readyz", "/livez", "/healthz", "/metrics")
 _LONG_RUNNING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
@@ -119,6 +121,7 @@ class Chain:
         *,
         limits: Limits,
         flows: Flows | None = None,
+        auditor: Auditor | None = None,
         size_of: Callable[[RequestInfo], int] = lambda _info: 0,
         timeout: float = 60.0,
     ) -> None:
@@ -128,6 +131,8 @@ class Chain:
         self._handlers = handlers
         self._limits = limits
         self._flows = flows
+        # Records every request; None where nothing is to be recorded.
+        self.auditor = auditor
         self._size_of = size_of
         self._timeout = timeout
         # Paths that are no resources: exact ones, and those below a prefix.
@@ -155,23 +160,29 @@ class Chain:
         started = time.perf_counter()
         self._answering += 1
         info: RequestInfo | None = None
+        panicked = False
         try:
             info = self._info(request)
             response = await self._answer(request, info)
         except errors.StatusError as error:
             response = renegotiated(request, status_response(error))
         except (ConnectionError, asyncio.CancelledError):
+            if request.audit is not None:
+                request.audit.finished(None)
             raise
         except RecursionError:
             response = status_response(errors.bad_request("the body is nested too deeply"))
         except Exception as error:
             log.exception("%s %s", request.method, request.path)
+            panicked = True
             response = status_response(errors.internal(type(error).__name__))
         finally:
             if not request.long_running:
                 self._done()
         if info is not None:
             self._measure(info, 200 if response is None else response.status, time.perf_counter() - started)
+        if request.audit is not None:
+            request.audit.finished(response, panicked=panicked)
         if response is not None and request.warnings:
             response.headers = [*response.headers, *(("Warning", _warning(text)) for text in request.warnings)]
         return response
@@ -208,9 +219,14 @@ class Chain:
             meters.duration.observe(seconds)
 
     async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
-        user = await self._authentication.authenticate(request)
+        if self.auditor is None:
+            user = await self._authentication.authenticate(request)
+        else:
+            user = await self._audited(self.auditor, request, info)
         if any(name.startswith("impersonate-") for name in request.headers):
             user = impersonation.applied(user, request, self._authorizer)
+            if request.audit is not None:
+                request.audit.impersonated(user)
         if info.is_resource and info.subresource in _LONG_RUNNING:
             self._authorize(request, info, user)
             self._go_on(request)
@@ -235,6 +251,16 @@ class Chain:
         finally:
             level.leave(tally, width, ticket)
 
+    async def _audited(self, auditor: Auditor, request: Request, info: RequestInfo) -> User:
+        """The user, with a record begun; also of those whom nobody knows."""
+        try:
+            user = await self._authentication.authenticate(request)
+        except errors.StatusError:
+            auditor.begin(request, info, None)
+            raise
+        auditor.begin(request, info, user)
+        return user
+
     async def _watch(
         self, request: Request, info: RequestInfo, user: User, leave: Callable[[], None]
     ) -> Response | None:
@@ -255,6 +281,9 @@ class Chain:
 
     def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
         verdict = self._authorizer.authorize(user, info)
+        if request.audit is not None:
+            request.audit.annotations[_DECISION] = "allow" if verdict.allowed else "forbid"
+            request.audit.annotations[_REASON] = verdict.reason
         if verdict.allowed is not True:
             raise refusal(user, info, verdict.reason)
         if info.is_resource and not info.verb and info.subresource != "proxy":

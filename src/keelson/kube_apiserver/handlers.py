@@ -139,6 +139,8 @@ class Handlers:
             raise errors.path_not_found()
         context = context_of(request, info, user)
         request.warnings = context.warnings
+        if request.audit is not None:
+            request.audit.context = context
         if served.custom:
             self._check_custom(context, served)
         special = self.special.get(
@@ -250,6 +252,8 @@ class Handlers:
         if context.force and media_type != "application/apply-patch+yaml":
             cause = errors.cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
             raise errors.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
+        if request.audit is not None:
+            request.audit.patched(request.body, media_type)
         item, created = await self._patches.patch(
             context, served, info.namespace, info.name, media_type, request.body, subresource=info.subresource
         )
@@ -266,6 +270,8 @@ class Handlers:
             )
             if not isinstance(options, dict) or options.get("kind", "DeleteOptions") != "DeleteOptions":
                 raise errors.bad_request("the body of a deletion must be DeleteOptions")
+            if request.audit is not None:
+                request.audit.decoded(options)
             options["apiVersion"] = _DELETE_OPTIONS.api_version
             decoding.conform(options, _DELETE_OPTIONS, field_validation="Ignore")
             context.dry_run = context.dry_run or dry_run(options.get("dryRun") or [])

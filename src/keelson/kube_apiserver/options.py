@@ -15,6 +15,8 @@ from keelson.component_base import logs
 from keelson.component_base.flags import Parser
 
 from .admission.plugins import KNOWN
+from .audit.backends import FORMATS
+from .audit.backends import MODES as MODES_OF_AUDIT
 
 MODES = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
 _SERVED_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node")
@@ -91,13 +93,33 @@ def parser() -> Parser:
     found.boolean("--enable-aggregator-routing", False, help="reach aggregated servers by endpoints")
     found.mapping("--feature-gates", help="accepted for upstream's sake")
     found.mapping("--runtime-config", help="accepted for upstream's sake")
-    found.text("--audit-policy-file", help="audit policy")
-    found.text("--audit-log-path", help="audit log, - for standard output")
-    found.number("--audit-log-maxage", 0, help="days that audit logs are kept")
-    found.number("--audit-log-maxbackup", 0, help="how many audit logs are kept")
-    found.number("--audit-log-maxsize", 100, help="megabytes of an audit log")
+    _add_audit(found)
     logs.add_flags(found)
     return found
+
+
+def _add_audit(found: Parser) -> None:
+    found.text("--audit-policy-file", help="audit policy")
+    found.text("--audit-log-path", help="audit log, - for standard output")
+    found.number("--audit-log-maxage", 366, help="days that audit logs are kept; 0 for ever")
+    found.number("--audit-log-maxbackup", 100, help="how many audit logs are kept; 0 all")
+    found.number("--audit-log-maxsize", 100, help="megabytes of an audit log; 0 no limit")
+    found.boolean("--audit-log-compress", False, help="compress audit logs that were turned over")
+    found.text("--audit-log-format", "json", choices=FORMATS, help="json, or one line of text an event")
+    found.text("--audit-log-mode", "blocking", choices=MODES_OF_AUDIT, help="whether requests wait for the log")
+    found.text("--audit-log-version", "audit.k8s.io/v1", choices=("audit.k8s.io/v1",), help="version of events")
+    found.text("--audit-webhook-config-file", help="kubeconfig of the server that takes audit events")
+    found.text("--audit-webhook-mode", "batch", choices=("batch",), help="events are sent in batches")
+    found.text("--audit-webhook-version", "audit.k8s.io/v1", choices=("audit.k8s.io/v1",), help="version of events")
+    found.duration("--audit-webhook-initial-backoff", 10.0, help="time before a failed batch is sent again")
+    for plugin, size, seconds, throttle in (("log", 1, 0.0, False), ("webhook", 400, 30.0, True)):
+        flag = f"--audit-{plugin}-batch-"
+        found.number(f"{flag}buffer-size", 10_000, help="how many events wait at most")
+        found.number(f"{flag}max-size", size, help="how many events make a batch")
+        found.duration(f"{flag}max-wait", seconds, help="how long a batch waits to be full")
+        found.boolean(f"{flag}throttle-enable", throttle, help="limit batches a second")
+        found.number(f"{flag}throttle-qps", 10, help="batches a second")
+        found.number(f"{flag}throttle-burst", 15, help="batches at once")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -39,6 +39,7 @@ from .aggregation.registrations import Registrations
 from .aggregation.remotes import Transports
 from .aggregation.routes import Routes
 from .aggregation.services import Place, Services
+from .audit import auditors
 from .authentication.bootstrap_tokens import BootstrapTokens
 from .authentication.certificates import Authorities, Certificates
 from .authentication.front_proxies import FrontProxies, Headers
@@ -159,6 +160,7 @@ class Server:
             self.handlers,
             limits=Limits(reading, mutating),
             flows=self.flows,
+            auditor=auditors.of(options),
             size_of=self._size_of,
             timeout=options.request_timeout,
         )
@@ -453,6 +455,8 @@ class Server:
                 gauges = Gauges(self.flows)
                 metrics.REGISTRY.register(gauges)
                 stack.callback(metrics.REGISTRY.unregister, gauges)
+            if self.chain.auditor is not None:
+                await stack.enter_async_context(self.chain.auditor.run())
             if self.options.etcd_compaction_interval:
                 compactor = Compactor(self.store, self.options.etcd_compaction_interval)
                 stack.callback(asyncio.create_task(compactor.run()).cancel)

@@ -19,6 +19,8 @@ def read(context: Context, request: Request, typed: Typed, schema: Schema | None
             # Every group has this kind, and clients name it by the group that they delete in.
             obj["apiVersion"] = typed.api_version
         decoding.conform(obj, typed, schema=schema, field_validation="Ignore")
+        if request.audit is not None:
+            request.audit.decoded(obj)
         return obj
     decoded = decoding.decode(
         request.body,
@@ -28,4 +30,6 @@ def read(context: Context, request: Request, typed: Typed, schema: Schema | None
         field_validation=context.field_validation,
     )
     context.warnings.extend(decoded.warnings)
+    if request.audit is not None:
+        request.audit.decoded(decoded.object)
     return decoded.object

@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, unquote
 from cryptography import x509
 
 if TYPE_CHECKING:
+    from keelson.kube_apiserver.audit.records import Record
+
     from .connections import Connection, Stream
 
 JSON = "application/json"
@@ -89,6 +91,8 @@ class Request:
         self.settled: Callable[[], None] | None = None
         # Whether its answer goes on for as long as the client likes: a watch, a stream.
         self.long_running = False
+        # What the audit log is told of it; None where nothing is.
+        self.audit: Record | None = None
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
@@ -114,12 +118,16 @@ class Request:
         """Begin an answer that comes in pieces; without `chunked` the headers must tell where its body ends."""
         if self.connection is None:
             raise RuntimeError("this request has no connection to stream to")
+        if self.audit is not None:
+            self.audit.started(status)
         return self.connection.stream(status, headers, self.head, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Give the connection to another protocol for good; what was read beyond the request is returned."""
         if self.connection is None:
             raise RuntimeError("this request has no connection to take over")
+        if self.audit is not None:
+            self.audit.started(101)
         return self.connection.take_over(protocol)
 
 

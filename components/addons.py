@@ -79,6 +79,12 @@ def joining(token: str) -> list[Manifest]:
         _binding("keelson:kubelet-bootstrap", "system:node-bootstrapper", [_group(BOOTSTRAP_GROUP)]),
         _binding("keelson:node-autoapprove-bootstrap", f"{_CSR}:nodeclient", [_group(BOOTSTRAP_GROUP)]),
         _binding("keelson:node-autoapprove-rotation", f"{_CSR}:selfnodeclient", [_group("system:nodes")]),
+        # Upstream's controller signs these and approves none; ours approves those that a node may ask for.
+        _binding(
+            "keelson:node-autoapprove-serving",
+            "system:certificates.k8s.io:kubelet-serving-approver",
+            [_account("certificate-controller")],
+        ),
         # The API servers' own client certificate towards kubelets is of this group (see `components.pki`).
         _binding("keelson:kubelet-clients", "system:kubelet-api-admin", [_group("keelson:kubelet-clients")]),
         _cluster_role(
@@ -119,7 +125,7 @@ def dns(*, address: str, image: str, domain: str) -> list[Manifest]:
         _binding(
             "system:coredns",
             "system:coredns",
-            [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}],
+            [_account("coredns")],
         ),
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata("coredns"), "data": {"Corefile": corefile}},
         {
@@ -213,6 +219,10 @@ def _binding(name: str, role: str, subjects: Sequence[dict[str, str]]) -> Manife
 
 def _group(name: str) -> dict[str, str]:
     return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
+
+
+def _account(name: str) -> dict[str, str]:
+    return {"kind": "ServiceAccount", "name": name, "namespace": "kube-system"}
 
 
 def _user(name: str) -> dict[str, str]:

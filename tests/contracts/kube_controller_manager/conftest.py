@@ -18,6 +18,7 @@ from keelson.client.informers import Informer
 from keelson.client.rest import Client
 from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.__main__ import control
+from keelson.kube_controller_manager.accounts import AccountClients
 from keelson.kube_controller_manager.contexts import Controller, Settings
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
@@ -52,9 +53,11 @@ async def namespace(client: Client) -> str:
 def controlling(cluster: Cluster) -> Controlling:
     @asynccontextmanager
     async def run(*chosen: type[Controller], settings: Settings | None = None) -> AsyncIterator[None]:
-        config = kubeconfigs.load(str(cluster.folder / "admin.conf"))
-        async with Client(config, user_agent="kube-controller-manager") as client:
-            task = asyncio.create_task(control(client, None, chosen, settings or Settings()))
+        # As in a cluster, each controller writes with its own account, which may do what upstream's role of it grants.
+        config = kubeconfigs.load(cluster.kubeconfig("system:kube-controller-manager"))
+        agent = "kube-controller-manager"
+        async with Client(config, user_agent=agent) as client, AccountClients(client, config, agent=agent) as accounts:
+            task = asyncio.create_task(control(client, accounts, chosen, settings or Settings()))
             try:
                 yield
             finally:

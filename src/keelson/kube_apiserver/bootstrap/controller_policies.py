@@ -7,6 +7,14 @@ from keelson.api.meta import Object
 from .rules import EVENTS, READ, rule
 
 _PREFIX = "system:controller:"
+_SILENT = frozenset(
+    {
+        "clusterrole-aggregation-controller",
+        "legacy-service-account-token-cleaner",
+        "namespace-controller",
+        "pod-garbage-collector",
+    }
+)
 
 _ROLES: dict[str, list[Object]] = {
     "attachdetach-controller": [
@@ -21,7 +29,7 @@ _ROLES: dict[str, list[Object]] = {
         rule("escalate get list patch update watch", "rbac.authorization.k8s.io", "clusterroles"),
     ],
     "cronjob-controller": [
-        rule("get list patch update watch", "batch", "cronjobs"),
+        rule("get list update watch", "batch", "cronjobs"),
         rule("create delete get list patch update watch", "batch", "jobs"),
         rule("update", "batch", "cronjobs/status cronjobs/finalizers"),
         rule("delete list watch", "core", "pods"),
@@ -35,7 +43,7 @@ _ROLES: dict[str, list[Object]] = {
         rule("create delete get list patch update watch", "apps", "controllerrevisions"),
     ],
     "deployment-controller": [
-        rule("get list patch update watch", "apps extensions", "deployments"),
+        rule("get list update watch", "apps extensions", "deployments"),
         rule("update", "apps extensions", "deployments/status deployments/finalizers"),
         rule("create delete get list patch update watch", "apps extensions", "replicasets"),
         rule("get list update watch", "core", "pods"),
@@ -46,11 +54,11 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "resource.k8s.io", "deviceclasses resourceclaims resourceslices"),
     ],
     "disruption-controller": [
-        rule(READ, "apps", "statefulsets"),
         rule(READ, "apps extensions", "deployments replicasets"),
-        rule(READ, "core", "pods replicationcontrollers"),
+        rule(READ, "apps", "statefulsets"),
+        rule(READ, "core", "replicationcontrollers"),
         rule(READ, "policy", "poddisruptionbudgets"),
-        rule("patch update", "policy", "poddisruptionbudgets/status"),
+        rule("update", "policy", "poddisruptionbudgets/status"),
         rule("patch update", "core", "pods/status"),
         rule("get", "*", "*/scale"),
     ],
@@ -63,13 +71,11 @@ _ROLES: dict[str, list[Object]] = {
         rule(READ, "core", "nodes pods services"),
         rule("update", "core", "services/finalizers"),
         rule("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
     ],
     "endpointslicemirroring-controller": [
         rule(READ, "core", "endpoints services"),
         rule("update", "core", "services/finalizers endpoints/finalizers"),
         rule("create delete get list update watch", "discovery.k8s.io", "endpointslices"),
-        rule("create", "discovery.k8s.io", "endpointslices/restricted"),
     ],
     "ephemeral-volume-controller": [
         rule(READ, "core", "pods"),
@@ -111,24 +117,21 @@ _ROLES: dict[str, list[Object]] = {
         rule("patch update", "core", "nodes/status"),
         rule("patch update", "core", "pods/status"),
         rule("delete get list watch", "core", "pods"),
-        rule(READ, "coordination.k8s.io", "leases"),
     ],
     "persistent-volume-binder": [
-        rule("create delete get list patch update watch", "core", "persistentvolumes"),
+        rule("create delete get list update watch", "core", "persistentvolumes"),
         rule("update", "core", "persistentvolumes/status"),
-        rule("get list patch update watch", "core", "persistentvolumeclaims"),
+        rule("get list update watch", "core", "persistentvolumeclaims"),
         rule("update", "core", "persistentvolumeclaims/status"),
         rule("create delete get list watch", "core", "pods"),
         rule(READ, "storage.k8s.io", "storageclasses"),
-        rule("create delete get", "core", "endpoints services"),
-        rule("get list", "core", "secrets"),
-        rule(READ, "core", "nodes"),
+        rule("list watch", "core", "nodes"),
         rule("watch", "core", "events"),
     ],
     "pod-garbage-collector": [
         rule("delete list watch", "core", "pods"),
         rule(READ, "core", "nodes"),
-        rule("patch update", "core", "pods/status"),
+        rule("patch", "core", "pods/status"),
     ],
     "pv-protection-controller": [rule("get list update watch", "core", "persistentvolumes")],
     "pvc-protection-controller": [
@@ -157,7 +160,7 @@ _ROLES: dict[str, list[Object]] = {
         rule("list watch", "*", "*"),
         rule("update", "core", "resourcequotas/status"),
     ],
-    "root-ca-cert-publisher": [rule("create get list update watch", "core", "configmaps")],
+    "root-ca-cert-publisher": [rule("create update", "core", "configmaps")],
     "route-controller": [
         rule("list watch", "core", "nodes"),
         rule("patch", "core", "nodes/status"),
@@ -187,11 +190,6 @@ _ROLES: dict[str, list[Object]] = {
         rule("create get list watch", "core", "persistentvolumeclaims"),
         rule("delete update", "core", "persistentvolumeclaims"),
     ],
-    "taint-eviction-controller": [
-        rule("delete get list", "core", "pods"),
-        rule("get", "core", "nodes"),
-        rule("patch update", "core", "pods/status"),
-    ],
     "ttl-after-finished-controller": [rule("delete get list watch", "batch", "jobs")],
     "ttl-controller": [rule("list patch update watch", "core", "nodes")],
     "validatingadmissionpolicy-status-controller": [
@@ -203,11 +201,11 @@ _ROLES: dict[str, list[Object]] = {
         rule("get list update watch", "storage.k8s.io", "volumeattributesclasses"),
     ],
     "certificate-controller": [
-        rule(READ, "core", "nodes"),
         rule("delete get list watch", "certificates.k8s.io", "certificatesigningrequests"),
         rule("update", "certificates.k8s.io", "certificatesigningrequests/approval certificatesigningrequests/status"),
+        rule("approve", "certificates.k8s.io", "signers", "kubernetes.io/kube-apiserver-client-kubelet"),
         rule(
-            "approve sign",
+            "sign",
             "certificates.k8s.io",
             "signers",
             "kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kube-apiserver-client "
@@ -224,5 +222,5 @@ def accounts() -> dict[str, str]:
 
 
 def roles() -> dict[str, list[Object]]:
-    """Name to rules; controllers may all report events."""
-    return {_PREFIX + name: [*rules, EVENTS] for name, rules in _ROLES.items()}
+    """Name to rules; most controllers may report events."""
+    return {_PREFIX + name: rules if name in _SILENT else [*rules, EVENTS] for name, rules in _ROLES.items()}

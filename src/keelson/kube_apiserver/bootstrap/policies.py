@@ -29,16 +29,6 @@ _WORKLOADS_READ = (
     "replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status"
 )
 
-# Names that nothing is served under any more; upstream's roles keep them, and so does every store that it has filled.
-_EXTENSIONS = (
-    "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets "
-    "replicasets/scale replicationcontrollers/scale"
-)
-_EXTENSIONS_READ = (
-    "daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale "
-    "replicasets/status replicationcontrollers/scale"
-)
-
 # Each role's rules; three of them are put together out of the aggregated ones below.
 _VIEW = [
     rule(
@@ -50,16 +40,22 @@ _VIEW = [
     rule(
         READ,
         "core",
-        "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status "
+        "bindings limitranges namespaces/status pods/log pods/status replicationcontrollers/status "
         "resourcequotas resourcequotas/status",
     ),
     rule(READ, "core", "namespaces"),
-    rule(READ, "events.k8s.io", "events"),
-    rule(READ, "extensions", f"{_EXTENSIONS_READ} ingresses ingresses/status networkpolicies"),
+    rule(READ, "core events.k8s.io", "events"),
     rule(READ, "discovery.k8s.io", "endpointslices"),
     rule(READ, "apps", _WORKLOADS_READ),
     rule(READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
     rule(READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
+    # A group that is served no more; aggregated roles of old clusters still name it.
+    rule(
+        READ,
+        "extensions",
+        "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status "
+        "networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
+    ),
     rule(READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
     rule(READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
     rule(READ, "resource.k8s.io", "resourceclaims resourceclaims/status resourceclaimtemplates"),
@@ -72,15 +68,20 @@ _EDIT = [
     rule(
         WRITE,
         "core",
-        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets "
+        "configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets "
         "serviceaccounts services services/proxy",
     ),
     rule("create", "core", "serviceaccounts/token"),
-    rule(WRITE, "events.k8s.io", "events"),
-    rule(WRITE, "extensions", _EXTENSIONS),
+    rule(WRITE, "core events.k8s.io", "events"),
     rule(WRITE, "apps", _WORKLOADS),
     rule(WRITE, "autoscaling", "horizontalpodautoscalers"),
     rule(WRITE, "batch", "cronjobs jobs"),
+    rule(
+        WRITE,
+        "extensions",
+        "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets "
+        "replicasets/scale replicationcontrollers/scale",
+    ),
     rule(WRITE, "policy", "poddisruptionbudgets"),
     rule(WRITE, "networking.k8s.io", "ingresses networkpolicies"),
     rule("create delete deletecollection get list patch update watch", "coordination.k8s.io", "leases"),
@@ -114,15 +115,16 @@ _NODE = [
     rule(READ, "storage.k8s.io", "csidrivers"),
     rule("create delete get patch update", "storage.k8s.io", "csinodes"),
     rule(READ, "node.k8s.io", "runtimeclasses"),
-    rule(READ, "resource.k8s.io", "resourceclaims"),
-    rule("create delete deletecollection get list patch update watch", "resource.k8s.io", "resourceslices"),
+    rule("get", "resource.k8s.io", "resourceclaims"),
+    rule("deletecollection", "resource.k8s.io", "resourceslices"),
+    rule("get", "core", "serviceaccounts"),
     EVENTS,
 ]
 
 _SCHEDULER = [
     EVENTS,
     rule("create", "coordination.k8s.io", "leases"),
-    rule("get list update watch", "coordination.k8s.io", "leases"),
+    rule("get list update watch", "coordination.k8s.io", "leases", "kube-scheduler"),
     rule("create delete deletecollection get list patch update watch", "coordination.k8s.io", "leasecandidates"),
     rule(READ, "core", "nodes"),
     rule("delete get list watch", "core", "pods"),
@@ -132,22 +134,22 @@ _SCHEDULER = [
     rule(READ, "apps extensions", "replicasets"),
     rule(READ, "apps", "statefulsets"),
     rule(READ, "policy", "poddisruptionbudgets"),
-    rule("get list patch update watch", "core", "persistentvolumeclaims persistentvolumes"),
+    rule(READ, "core", "persistentvolumeclaims persistentvolumes"),
     rule("create", "authentication.k8s.io", "tokenreviews"),
     rule("create", "authorization.k8s.io", "subjectaccessreviews"),
-    rule(READ, "storage.k8s.io", "csidrivers csinodes csistoragecapacities storageclasses volumeattachments"),
+    rule(READ, "storage.k8s.io", "csidrivers csinodes csistoragecapacities volumeattachments"),
     rule(READ, "core", "namespaces"),
-    rule(READ, "resource.k8s.io", "deviceclasses resourceclaims resourceslices"),
-    rule(READ, "resource.k8s.io", "resourceclaims/status"),
+    rule(READ, "resource.k8s.io", "deviceclasses resourceslices"),
     rule("create delete", "resource.k8s.io", "resourceclaims"),
-    rule("patch update", "resource.k8s.io", "resourceclaims resourceclaims/binding resourceclaims/status"),
-    rule("get list patch update watch", "core", "pods/finalizers"),
+    rule("get list patch update watch", "resource.k8s.io", "resourceclaims resourceclaims/status"),
+    rule("patch update", "resource.k8s.io", "resourceclaims/binding"),
+    rule("update", "core", "pods/finalizers"),
 ]
 
 _CONTROLLER_MANAGER = [
     EVENTS,
     rule("create", "coordination.k8s.io", "leases"),
-    rule("get update", "coordination.k8s.io", "leases"),
+    rule("get update", "coordination.k8s.io", "leases", "kube-controller-manager"),
     rule("create", "core", "secrets serviceaccounts"),
     rule("delete", "core", "secrets"),
     rule("get", "core", "configmaps namespaces secrets serviceaccounts"),
@@ -170,9 +172,7 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
         rule("create", "authentication.k8s.io", "selfsubjectreviews"),
     ],
     "system:public-info-viewer": [paths("get", "/healthz /livez /readyz /version /version/")],
-    # Service accounts only here, where no node is bound: by its graph the Node authoriser knows none to allow.
-    "system:node": [*_NODE, rule("get", "core", "serviceaccounts")],
-    "system:heapster": [rule(READ, "core", "events namespaces nodes pods"), rule(READ, "extensions", "deployments")],
+    "system:node": _NODE,
     "system:node-problem-detector": [
         rule("get", "core", "nodes"),
         rule("patch", "core", "nodes/status"),
@@ -194,9 +194,10 @@ _CLUSTER_ROLES: dict[str, list[Object]] = {
         rule("create", "authentication.k8s.io", "tokenreviews"),
         rule("create", "authorization.k8s.io", "subjectaccessreviews"),
     ],
-    "system:kube-aggregator": [
-        rule(READ, "core", "endpoints services"),
-        rule(READ, "discovery.k8s.io", "endpointslices"),
+    "system:kube-aggregator": [rule(READ, "core", "endpoints services")],
+    "system:heapster": [
+        rule(READ, "core", "events namespaces nodes pods"),
+        rule(READ, "extensions", "deployments"),
     ],
     "system:kube-controller-manager": _CONTROLLER_MANAGER,
     "system:kube-dns": [rule("list watch", "core", "endpoints services")],
@@ -333,11 +334,7 @@ def roles() -> list[Object]:
         _role(
             "Role",
             f"{_LEADER}{component}",
-            [
-                rule("watch", "core", "configmaps"),
-                rule("get update", "core", "configmaps", component),
-                rule("create get list update watch", "coordination.k8s.io", "leases leasecandidates"),
-            ],
+            [rule("create get list update watch", "coordination.k8s.io", "leases leasecandidates")],
             _SYSTEM,
         )
         for component in ("kube-controller-manager", "kube-scheduler")
@@ -378,10 +375,8 @@ def role_bindings() -> list[Object]:
 
     components = [user("system:kube-controller-manager"), user("system:kube-scheduler")]
     return [
-        bound(
-            f"{_LEADER}kube-controller-manager",
-            [components[0], account("kube-controller-manager"), account("leader-election-controller")],
-        ),
+        bound(f"{_LEADER}kube-controller-manager",
+              [components[0], account("kube-controller-manager"), account("leader-election-controller")]),
         bound(f"{_LEADER}kube-scheduler", [components[1], account("kube-scheduler")]),
         bound("system::extension-apiserver-authentication-reader", components,
               role="extension-apiserver-authentication-reader"),

@@ -98,7 +98,7 @@ class Reconciler:
                 return obj
             conditions = meta.with_condition(
                 meta.conditions(obj), type_="Ready", status="True", now=datetime.now(UTC), reason="",
-                message="Kubernetes Service CIDR is ready",
+                message="Kubernetes default Service CIDR is ready",
             )  # fmt: skip
             obj["status"] = {"conditions": conditions}
             return obj

@@ -23,6 +23,7 @@ from .node_lifecycle import NodeLifecycleController
 from .pod_garbage_collector import PodGarbageCollector
 from .replica_set import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
+from .role_aggregation import RoleAggregationController
 from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
@@ -39,6 +40,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,
+    RoleAggregationController,
     NamespaceController,
     GarbageCollector,
     DeploymentController,

@@ -138,9 +138,9 @@ class StatefulSetController:
         for name, labels in plan.label.items():
             await self._client.patch("pods", name, {"metadata": {"labels": labels}}, namespace=namespace)
         for name, owners in plan.owners.items():
-            version = meta.resource_version(claims[name])
-            patch = {"metadata": {"resourceVersion": version, "ownerReferences": owners or None}}
-            await self._client.patch(CLAIMS, name, patch, namespace=namespace)
+            # No patch, which upstream's role of this controller does not grant.
+            claim = claims[name]
+            await self._client.update(CLAIMS, {**claim, "metadata": {**claim["metadata"], "ownerReferences": owners}})
         for pod in plan.delete:
             await self._delete_pod(stateful_set, pod)
 

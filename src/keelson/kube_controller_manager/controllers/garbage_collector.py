@@ -119,6 +119,8 @@ class GarbageCollector:
         states = {str(owner["uid"]): await self._state(owner, meta.namespace(obj)) for owner in meta.owners(obj)}
         decision = ownership.decide(obj, states)
         if decision.delete:
+            if "waiting" in states.values():
+                await self._unblock(informer.resource, obj)
             await self._delete(informer.resource, obj, decision.delete)
         elif decision.keep is not None:
             patch = {"metadata": {"uid": meta.uid(obj), "ownerReferences": decision.keep or None}}
@@ -167,6 +169,19 @@ class GarbageCollector:
         except errors.StatusError as error:
             if error.code not in {404, 409}:
                 raise
+
+    async def _unblock(self, resource: Resource, obj: Object) -> None:
+        """Where a dependent of the object waits for its own, they may all wait for each other: it holds up no owner."""
+        if not any(ownership.state_of(dependent) == "waiting" for _, dependent in self._dependents(meta.uid(obj))):
+            return
+        patch = {
+            "metadata": {
+                "uid": meta.uid(obj),
+                "resourceVersion": meta.resource_version(obj),
+                "ownerReferences": ownership.unblocking(obj),
+            }
+        }
+        await self._client.patch(resource, meta.name(obj), patch, namespace=meta.namespace(obj))
 
     async def _finish_deletion(self, resource: Resource, obj: Object) -> None:
         dependents = list(self._dependents(meta.uid(obj)))

@@ -47,6 +47,11 @@ def blocks(dependent: Object, owner_uid: str) -> bool:
     return any(found["uid"] == owner_uid and found.get("blockOwnerDeletion") for found in meta.owners(dependent))
 
 
+def unblocking(obj: Object) -> list[dict[str, Any]]:
+    """The owners of an object, none of which has to wait for it any more."""
+    return [{**owner, "blockOwnerDeletion": False} for owner in meta.owners(obj)]
+
+
 def decide(obj: Object, states: Mapping[str, OwnerState]) -> Decision:
     """What to do with an object; `states` gives each owner's by UID."""
     owners = meta.owners(obj)

@@ -25,6 +25,7 @@ from .encodings.answers import renegotiated
 from .flow_control.flows import Flows, seats
 from .flow_control.levels import RejectedError, Ticket
 from .handlers import Handlers
+from .quick_reads import Reads
 from .registry.contexts import User
 from .serving import request_infos
 from .serving.messages import Request, Response
@@ -74,6 +75,10 @@ class _Meters:
         if child is None:
             child = self.codes[code] = _REQUESTS.labels(*self.labels, str(code))
         child.inc()  # type: ignore[attr-defined]
+
+    def note(self, code: int, seconds: float) -> None:
+        self.count(code)
+        self.duration.observe(seconds)
 
 
 class Limits:
@@ -129,7 +134,7 @@ class Chain:
         self._authentication = authentication
         self._authorizer = authorizer
         self._handlers = handlers
-        self._limits = limits
+        self.limits = limits
         self._flows = flows
         # Records every request; None where nothing is to be recorded.
         self.auditor = auditor
@@ -141,6 +146,8 @@ class Chain:
         # Who handles a group and version that another server serves (aggregation); None as long as there is none.
         self.elsewhere: Callable[[str, str], PathHandler | None] | None = None
         self._meters: dict[tuple[str, ...], _Meters] = {}
+        # Told of each GET that may be repeated and was answered.
+        self.reads: Reads | None = None
         # Whether whoever comes is sent to another server (--shutdown-send-retry-after).
         self.closing = False
         # Requests that are being answered, but for long-running ones.
@@ -204,7 +211,7 @@ class Chain:
         selector = request.parameter("fieldSelector")
         return request_infos.of(request.method, request.path, watch=watch, field_selector=selector)
 
-    def _measure(self, info: RequestInfo, code: int, seconds: float) -> None:
+    def _meters_of(self, info: RequestInfo, code: int) -> _Meters:
         scope = ("resource" if info.name else "namespace" if info.namespace else "cluster") if info.is_resource else ""
         verb = info.verb.upper()
         labels = (verb, info.group, info.version, info.resource, info.subresource, scope)
@@ -214,8 +221,12 @@ class Chain:
         meters = self._meters.get(labels)
         if meters is None:
             meters = self._meters[labels] = _Meters(labels)
+        return meters
+
+    def _measure(self, info: RequestInfo, code: int, seconds: float) -> None:
+        meters = self._meters_of(info, code)
         meters.count(code)
-        if verb != "WATCH":
+        if info.verb != "watch":
             meters.duration.observe(seconds)
 
     async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
@@ -247,9 +258,12 @@ class Chain:
         if info.verb == "watch":
             return await self._watch(request, info, user, partial(level.leave, tally, width, ticket))
         try:
-            return await self._run(request, info, user)
+            response = await self._run(request, info, user)
         finally:
             level.leave(tally, width, ticket)
+        if request.routes is not None and self.reads is not None:
+            self.reads.learn(request, info, user, response, self._meters_of(info, 200))
+        return response
 
     async def _audited(self, auditor: Auditor, request: Request, info: RequestInfo) -> User:
         """The user, with a record begun; also of those whom nobody knows."""
@@ -296,14 +310,14 @@ class Chain:
             with _LONG.labels("WATCH", info.resource, info.subresource).track_inprogress():
                 return await self._dispatch(request, info, user)
         kind = "mutating" if info.verb in _MUTATING else "readOnly"
-        self._limits.enter(kind)
+        self.limits.enter(kind)
         try:
             async with asyncio.timeout(self._seconds(request)):
                 return await self._dispatch(request, info, user)
         except TimeoutError as error:
             raise errors.timeout("request did not complete within the allotted timeout", retry_after=0) from error
         finally:
-            self._limits.leave(kind)
+            self.limits.leave(kind)
 
     def _seconds(self, request: Request) -> float:
         """How long the request may take: the server's limit, or less where the client asks for less."""

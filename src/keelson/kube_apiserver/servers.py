@@ -42,6 +42,7 @@ from .aggregation.services import Place, Services
 from .audit import auditors
 from .authentication.bootstrap_tokens import BootstrapTokens
 from .authentication.certificates import Authorities, Certificates
+from .authentication.credentials import Ground
 from .authentication.front_proxies import FrontProxies, Headers
 from .authentication.tokens import Issuer, Tokens, load_public_keys
 from .authentication.unions import Authenticator
@@ -70,6 +71,7 @@ from .proxies import resources as proxied_resources
 from .proxies.kubelets import Kubelets
 from .proxies.logs import Logs
 from .proxies.streams import Streams
+from .quick_reads import Reads
 from .registry.catalogues import Catalogue
 from .registry.contexts import User
 from .registry.deletions import Deletions
@@ -165,6 +167,7 @@ class Server:
             timeout=options.request_timeout,
         )
         self._aggregate()
+        self.reads = self._quick_reads()
         self._listener: Listener | None = None
         self._stopping = False
         self._started = False
@@ -199,7 +202,7 @@ class Server:
         if options.service_account_issuer:
             keys = [key for path in options.service_account_key_file for key in load_public_keys(path)]
             lookup = self._lookup if options.service_account_lookup else None
-            self.tokens = Tokens(options.service_account_issuer, keys, self.audiences, lookup)
+            self.tokens = Tokens(options.service_account_issuer, keys, self.audiences, lookup, find=self._ground)
             found.append(self.tokens)
         if options.enable_bootstrap_token_auth:
             self.bootstrap_tokens = BootstrapTokens(self._lookup)
@@ -219,6 +222,13 @@ class Server:
             item = (await self.objects.fresh(served)).items.get(served.key(namespace, name))
         return None if item is None else self.objects.object(served, item)
 
+    def _ground(self, resource: str, namespace: str, name: str) -> Ground | None:
+        """The item that a credential depends on, as the cache has it."""
+        served = self.catalogue.named(resource)
+        collection, key = self.catalogue.collection(served), served.key(namespace, name)
+        item = collection.items.get(key)
+        return None if item is None else Ground(collection, key, item)
+
     async def _read_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
         if self.tokens is None:
             return None
@@ -228,6 +238,17 @@ class Server:
     async def _read_bootstrap_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
         user = await self.bootstrap_tokens.read(token) if self.bootstrap_tokens is not None else None
         return None if user is None else (user, list(audiences))
+
+    def _quick_reads(self) -> Reads:
+        reads = Reads(self.feed, self.catalogue, self.authorizer, self.flows, self.chain.limits, status_response)
+        if self.rbac is not None:
+            for name in _POLICY:
+                self.catalogue.collection(self.catalogue.named(name)).observers.append(reads.forget)
+        reads.special = self.handlers.special
+        reads.remote = self.routes.find
+        self.routes.observers.append(reads.forget)
+        self.chain.reads = reads
+        return reads
 
     def _size_of(self, info: RequestInfo) -> int:
         """How many objects the cache has of a resource."""
@@ -472,6 +493,7 @@ class Server:
                 malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
                 passes_body=proxied_resources.is_proxied,
                 drain_seconds=_CLOSING_SECONDS + self.options.shutdown_watch_termination_grace_period,
+                quick=self.reads.take,
             )
             try:
                 self._listener = await stack.enter_async_context(listener)
@@ -512,7 +534,7 @@ class Server:
         if options.shutdown_delay_duration:
             await asyncio.sleep(options.shutdown_delay_duration)
         if options.shutdown_send_retry_after:
-            self.chain.closing = True
+            self.chain.closing = self.reads.off = True
         else:
             listener.close()
         listener.close_idle()

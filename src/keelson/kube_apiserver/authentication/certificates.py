@@ -19,6 +19,8 @@ from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
+from .credentials import Credential
+
 _REMEMBERED = 4096
 _SHA256 = hashes.SHA256()
 
@@ -88,6 +90,14 @@ class Certificates:
         if not begins <= self._now() <= ends:
             raise errors.unauthorized()
         return user
+
+    def credential(self, request: Request, user: User) -> Credential | None:
+        """The verdict until the certificate ends: it is the connection's own."""
+        certificate = request.certificate
+        if certificate is None:
+            return None
+        begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        return Credential(user, request.headers.get("authorization", ""), begins=begins, ends=ends)
 
     def _user(self, certificate: x509.Certificate) -> User | None:
         if not self._authorities.issued(certificate) or not is_for_clients(certificate):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from keelson.kube_apiserver.registry.contexts import User
@@ -36,12 +37,16 @@ class FrontProxies:
         self._allowed = frozenset(allowed_names)
         self._headers = headers
 
+    def trusts(self, certificate: x509.Certificate) -> bool:
+        """Whether the certificate is one of the proxies' CA, whatever its name."""
+        return self._authorities.issued(certificate) and is_for_clients(certificate)
+
     async def authenticate(self, request: Request) -> User | None:
         """Whom the proxy speaks for, None where the other end is no front proxy."""
         certificate = request.certificate
         if certificate is None or not any(request.headers.get(name.lower()) for name in self._headers.users):
             return None
-        if not self._authorities.issued(certificate) or not is_for_clients(certificate):
+        if not self.trusts(certificate):
             return None
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if self._allowed and (not names or names[0].value not in self._allowed):

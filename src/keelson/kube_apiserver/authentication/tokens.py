@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from keelson.api.meta import Object
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
+from .credentials import Credential, Find, Ground
+
 CLAIM = "kubernetes.io"
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
@@ -30,6 +32,7 @@ _REMEMBERED = 10_000
 # A pod's token outlives the beginning of its deletion by its grace and this much (upstream's 60 s).
 _DELETION_LEEWAY = 60.0
 _EXTRA = "authentication.kubernetes.io/"
+_BOUND = (("serviceaccount", "serviceaccounts"), ("pod", "pods"), ("secret", "secrets"), ("node", "nodes"))
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 # The object of (resource, namespace, name) or None; may look twice where the first look was into a cache.
@@ -129,18 +132,55 @@ class Tokens:
         audiences: Sequence[str],
         lookup: Lookup | None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        find: Find | None = None,
     ) -> None:
+        """`find` is what verdicts are remembered by; without it, none is."""
         self.issuers = tuple(issuers)
         self.keys = {key_id(key): key for key in keys}
         self.audiences = tuple(audiences)
         self._lookup = lookup
         self._now = now
+        self._find = find
         self._verified: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
 
     async def authenticate(self, request: Request) -> User | None:
         """The account of the request's bearer token, None where it has none of ours."""
         token = bearer(request)
         return None if not token else (await self.read(token, self.audiences))[0]
+
+    def credential(self, request: Request, user: User) -> Credential | None:
+        """The verdict as long as the token lasts and the objects it is bound to are the very ones that were looked at.
+
+        They are looked at once more, in one piece: while the verdict was made they may have changed.
+        """
+        header = request.headers.get("authorization", "")
+        claims = self._verified.get(bearer(request)) if header else None
+        if claims is None or self._find is None:
+            return None
+        ends = float(claims.get("exp", 0))
+        grounds: list[Ground] = []
+        for kind, resource, name, uid in self._bound(claims):
+            if self._lookup is None:
+                break
+            namespace = "" if kind == "node" else claims[CLAIM]["namespace"]
+            ground = self._find(resource, namespace, name)
+            if ground is None:
+                return None
+            found = ground.item.object("", "")
+            if meta.uid(found) != uid:
+                return None
+            if kind != "serviceaccount" and (deleted := str(meta.metadata(found).get("deletionTimestamp") or "")):
+                ends = min(ends, meta.parse_time(deleted).timestamp() + _DELETION_LEEWAY)
+            grounds.append(ground)
+        return Credential(user, header, begins=float(claims.get("nbf", 0)) - 1, ends=ends, grounds=grounds)
+
+    def _bound(self, claims: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+        """(kind, resource, name, uid) of every object that must exist for a token to hold."""
+        own = claims[CLAIM]
+        for kind, resource in _BOUND:
+            reference = own.get(kind)
+            if isinstance(reference, dict) and not (kind == "node" and "pod" in own):
+                yield kind, resource, reference.get("name") or "", reference.get("uid") or ""
 
     async def read(self, token: str, audiences: Sequence[str]) -> tuple[User | None, list[str]]:
         """(the account, those of `audiences` that the token is for); (None, []) where it is none of our tokens.

@@ -7,11 +7,14 @@ back to less than he asked for ("Authenticating").
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import ANONYMOUS, User
 from keelson.kube_apiserver.serving.messages import Request
+
+from .credentials import Credential
+from .front_proxies import FrontProxies
 
 AUTHENTICATED = "system:authenticated"
 
@@ -24,22 +27,46 @@ class Authenticator(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Authenticator, Protocol):
+    """An authenticator whose verdict holds as long as a connection lasts and its grounds are as they were."""
+
+    def credential(self, request: Request, user: User) -> Credential | None:
+        """What to keep of the verdict `user` on this request, None where it must be given anew every time."""
+        ...
+
+
 class Union:
     """The authenticators in their order, then anonymous where `anonymous` lets the path through."""
 
     def __init__(self, authenticators: Sequence[Authenticator], anonymous: Callable[[str], bool]) -> None:
         self._authenticators = authenticators
         self._anonymous = anonymous
+        self._proxies = [each for each in authenticators if isinstance(each, FrontProxies)]
 
     async def authenticate(self, request: Request) -> User:
         """The user of the request. Raises StatusError 401."""
+        connection = request.connection
+        if connection is not None and connection.credential is not None:
+            kept: Credential = connection.credential
+            if kept.header == request.headers.get("authorization", "") and kept.holds():
+                return kept.user
+            connection.credential = None
         for authenticator in self._authenticators:
             user = await authenticator.authenticate(request)
             if user is not None:
-                return authenticated(user)
+                user = authenticated(user)
+                if connection is not None and isinstance(authenticator, Remembering) and not self._proxied(request):
+                    connection.credential = authenticator.credential(request, user)
+                return user
         if "authorization" not in request.headers and self._anonymous(request.path):
             return ANONYMOUS
         raise errors.unauthorized()
+
+    def _proxied(self, request: Request) -> bool:
+        """Whether the other end may speak for others: each of its requests says for whom."""
+        certificate = request.certificate
+        return certificate is not None and any(proxy.trusts(certificate) for proxy in self._proxies)
 
 
 def authenticated(user: User) -> User:

@@ -138,6 +138,10 @@ class Rbac:
             self._verdicts[key] = known
         return known
 
+    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
+        """Whether a rule allows it that names no objects."""
+        return self.authorize(user, info).allowed is True
+
     def _decide(self, user: User, info: RequestInfo) -> Verdict:
         for grant in self.grants(user):
             if grant.namespace and (grant.namespace != info.namespace or not info.is_resource):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import User
@@ -34,12 +34,25 @@ class Authorizer(Protocol):
         ...
 
 
+@runtime_checkable
+class Additive(Authorizer, Protocol):
+    """A mode that has permissions to give and none to deny."""
+
+    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
+        """Whether it allows this for objects of every name; the name in `info` is none that an object can have."""
+        ...
+
+
 class AlwaysAllow:
     """The mode AlwaysAllow."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
         """Yes."""
         return ALLOWED
+
+    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
+        """Yes."""
+        return True
 
 
 class AlwaysDeny:
@@ -48,6 +61,10 @@ class AlwaysDeny:
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
         """No opinion, which is a refusal where nobody else has one."""
         return Verdict(None, "Everything is forbidden.")
+
+    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
+        """Nothing is."""
+        return False
 
 
 class Union:
@@ -68,6 +85,20 @@ class Union:
             if verdict.reason:
                 reasons.append(verdict.reason)
         return Verdict(None, ", ".join(reasons))
+
+    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
+        """Whether `info`, which names no object that can be, is allowed because any name would be.
+
+        Never where a mode is asked before that might refuse some names (one that is not `Additive`).
+        """
+        if MASTERS in user.groups:
+            return True
+        for authorizer in self._authorizers:
+            if not isinstance(authorizer, Additive):
+                return False
+            if authorizer.allows_any_name(user, info):
+                return True
+        return False
 
 
 def refusal(user: User, info: RequestInfo, reason: str = "") -> errors.StatusError:

@@ -17,7 +17,7 @@ import asyncio
 import heapq
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from keelson.api import errors
@@ -38,6 +38,8 @@ _RETRY_SECONDS = 0.5
 # given up: a connection that was cut may stay silent for minutes.
 _PROGRESS_SECONDS = 0.1
 _SILENCE_SECONDS = 3.0
+
+Asker = Callable[[int, "storage_errors.StorageError | None"], None]
 
 
 class _Source:
@@ -77,8 +79,8 @@ class Feed:
         self.connected = asyncio.Event()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._sequence = 0
-        self._asking: asyncio.Future[int] | None = None
-        self._next: asyncio.Future[int] | None = None
+        self._askers: list[Asker] = []
+        self._asking = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._prodding: asyncio.Task[None] | None = None
         self._batches = 0
@@ -288,39 +290,54 @@ class Feed:
                 return
             await asyncio.wait(waiters, timeout=_PROGRESS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
+    def ask(self, asker: Asker) -> None:
+        """Have `asker` told a revision that the store had after now: one question for all who ask at the same time.
+
+        It is called with (revision, None), or with (0, why none could be had). It must not raise.
+        """
+        # The question under way may have been answered before now, so whoever comes while it is waits for the next.
+        self._askers.append(asker)
+        if not self._asking:
+            self._asking = True
+            self._spawn(self._answer())
+
     async def current(self) -> int:
-        """A revision that the store had after this call began, asked for once for all who ask at the same time."""
-        if self._asking is None:
-            return await self._ask()
-        # The question under way may have been answered before this call began: wait for the one after it.
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._next)
+        """A revision that the store had after this call began. Raises storage's errors."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def _ask(self) -> int:
-        loop = asyncio.get_running_loop()
-        self._asking = loop.create_future()
-        self._spawn(self._answer(self._asking))
-        return await asyncio.shield(self._asking)
-
-    async def _answer(self, asked: asyncio.Future[int]) -> None:
-        while True:
-            resets, known = self._resets, self.revision
-            try:
-                revision = await self._store.revision()
-            except storage_errors.StorageError as error:
-                asked.set_exception(error)
-                # Nobody may be left to look at it.
-                asked.exception()
-            else:
-                if revision < known and resets == self._resets:
-                    self._rewind(revision)
-                asked.set_result(revision)
-            if self._next is None:
-                self._asking = None
+        def tell(revision: int, error: storage_errors.StorageError | None) -> None:
+            if future.done():
                 return
-            asked, self._next = self._next, None
-            self._asking = asked
+            if error is None:
+                future.set_result(revision)
+            else:
+                future.set_exception(error)
+
+        self.ask(tell)
+        return await future
+
+    async def _answer(self) -> None:
+        try:
+            while self._askers:
+                asked, self._askers = self._askers, []
+                resets, known = self._resets, self.revision
+                revision, failure = 0, None
+                try:
+                    revision = await self._store.revision()
+                except storage_errors.StorageError as error:
+                    failure = error
+                else:
+                    if revision < known and resets == self._resets:
+                        self._rewind(revision)
+                for asker in asked:
+                    asker(revision, failure)
+        finally:
+            self._asking = False
+
+    def holds(self, prefix: str, revision: int) -> bool:
+        """Whether the collection has everything up to `revision` now."""
+        source = self._sources.get(prefix)
+        return source is not None and source.ready.is_set() and not source.removed and self.revision >= revision
 
     async def fresh(self, prefix: str) -> Collection:
         """The collection, with everything in it that was acknowledged before this call."""

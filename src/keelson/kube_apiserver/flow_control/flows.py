@@ -43,6 +43,8 @@ class Flows:
         self._known: dict[object, Flow] = {}
         self._drops: dict[str, Drops] = {}
         self._whole = 0
+        # Raised by every configuration: what was found before it may be another flow now.
+        self.generation = 0
         self.digest([], [])
 
     # --- configuration
@@ -66,6 +68,7 @@ class Flows:
         self._schemas = self._usable(schemas)
         self._specs = specs
         self._known.clear()
+        self.generation += 1
         self.lend(now, restart=False)
 
     def _usable(self, schemas: Sequence[Object]) -> list[Object]:

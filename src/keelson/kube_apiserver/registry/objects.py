@@ -31,7 +31,7 @@ from .catalogues import Catalogue, Served
 from .contexts import Context
 
 # How long a read waits for the cache to be as fresh as the store before it gives up.
-_FRESH_SECONDS = 10.0
+FRESH_SECONDS = 10.0
 _NAME_ATTEMPTS = 8
 _SWAP_ATTEMPTS = 32
 # Units of cost, of which a second holds some hundred thousand, above which rules leave the event loop.
@@ -99,7 +99,7 @@ class Objects:
     async def fresh(self, served: Served) -> Collection:
         """The cache, with every write that was acknowledged before this call."""
         try:
-            async with asyncio.timeout(_FRESH_SECONDS):
+            async with asyncio.timeout(FRESH_SECONDS):
                 return await self._feed.fresh(served.prefix)
         except TimeoutError as error:
             raise errors.timeout("the watch cache did not catch up with the store in time") from error
@@ -109,7 +109,7 @@ class Objects:
     async def cached(self, served: Served) -> Collection:
         """The cache as it is."""
         try:
-            async with asyncio.timeout(_FRESH_SECONDS):
+            async with asyncio.timeout(FRESH_SECONDS):
                 return await self._feed.ready(served.prefix)
         except TimeoutError as error:
             raise errors.timeout("the watch cache is not loaded yet") from error

@@ -45,7 +45,8 @@ def object_of(served: Served, item: Item) -> Object:
     return served.conversion.from_stored(obj) if served.conversion is not None else obj
 
 
-def _head(served: Served) -> bytes:
+def opening(served: Served) -> bytes:
+    """What stands before the body of an item in plain JSON."""
     return b'{"kind":"%b","apiVersion":"%b",' % (
         served.resource.kind.encode(),
         served.resource.api_version.encode(),
@@ -82,7 +83,7 @@ def table(served: Served, items: Sequence[Item], include: str, list_metadata: Ob
 def single(served: Served, item: Item, form: Form, *, status: int = 200, include: str = "") -> Response:
     """The answer that shows one object."""
     if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain:
-        return Response(status, [_head(served), item.body, b"}"])
+        return Response(status, [opening(served), item.body, b"}"])
     if form.as_kind == TABLE:
         value = table(served, [item], include or "Metadata", {"resourceVersion": str(item.revision)})
     elif form.as_kind == PARTIAL:
@@ -135,14 +136,14 @@ def _joined(served: Served, items: Sequence[Item], list_metadata: Object) -> lis
     if not items:
         return [start, b"]}"]
     # Built-in lists leave out what is the same for every item, as upstream's do; custom ones repeat it.
-    opening = _head(served) if served.custom else b"{"
+    first_bytes = opening(served) if served.custom else b"{"
     # Parts of a few hundred items: large enough to be cheap, small enough to be sent in turns with others' answers.
     step = 256
-    between = b"}," + opening
+    between = b"}," + first_bytes
     parts = [start]
     for first in range(0, len(items), step):
         bodies = between.join([item.body for item in items[first : first + step]])
-        parts.append((between if first else opening) + bodies)
+        parts.append((between if first else first_bytes) + bodies)
     parts.append(b"}]}")
     return parts
 
@@ -152,7 +153,7 @@ class JsonFrames:
 
     def __init__(self, served: Served) -> None:
         self._served = served
-        self._head = _head(served)
+        self._head = opening(served)
         self._last: tuple[str, Item, bytes] | None = None
 
     def frame(self, type_: str, item: Item) -> bytes:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
 import httptools
 from cryptography import x509
@@ -25,6 +26,7 @@ from .negotiation import takes_gzip
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response | None]]
+Quick = Callable[["dict[bytes, Any]", bytes, "Connection"], bool]
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 # Go's net/http takes a megabyte of headers; no client needs a tenth of that.
@@ -35,6 +37,9 @@ _HIGH_WATER = 1 << 20
 _MOST_WAITING = 1 << 18
 _SLICE = 1 << 18
 _LINGER_SECONDS = 0.5
+_END = b"\r\n\r\n"
+# Headers with which a request is more than its headers, or the connection more than its requests.
+_FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "connection"})
 
 
 # Answers above this size are compressed for clients that take it, as upstream's are (KEP-156, APIResponseCompression).
@@ -58,19 +63,20 @@ class _Clock:
     second = 0
     line = b""
 
-    @classmethod
-    def date(cls) -> bytes:
-        now = int(time.time())
-        if now != cls.second:
-            cls.second = now
-            cls.line = b"Date: " + formatdate(now, usegmt=True).encode() + b"\r\n"
-        return cls.line
+
+def date() -> bytes:
+    """The Date header's line."""
+    now = int(time.time())
+    if now != _Clock.second:
+        _Clock.second = now
+        _Clock.line = b"Date: " + formatdate(now, usegmt=True).encode() + b"\r\n"
+    return _Clock.line
 
 
 def head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
     """Status line and headers without the blank line that ends them."""
     lines = b"".join([f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in headers])
-    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"")) + _Clock.date() + lines
+    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"")) + date() + lines
 
 
 class Stream:
@@ -126,14 +132,24 @@ class Connection(asyncio.Protocol):
         too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
         passes_body: Callable[[bytes], bool] = lambda _target: False,
+        quick: Quick | None = None,
     ) -> None:
-        """`passes_body` tells of a request's target whether its handler takes the body while it comes."""
+        """`passes_body` tells of a request's target whether its handler takes the body while it comes.
+
+        `quick` may answer a GET whose headers are those of an earlier one: it is given what `routes` then had, the
+        target and the connection, and tells whether it will call `answer_quick`.
+        """
         self._handler = handler
         self._connections = connections
         self._most_body_bytes = most_body_bytes
         self._too_large = too_large
         self._malformed = malformed
         self._passes_body = passes_body
+        self._quick = quick
+        self._quick_under_way = False
+        # The headers of the last GET that came in one piece, as they were sent, and what its handler keeps by them.
+        self._block = b""
+        self._routes: dict[bytes, Any] = {}
         self.transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
@@ -143,6 +159,8 @@ class Connection(asyncio.Protocol):
         self._certificate: x509.Certificate | None = None
         self._certificate_known = False
         self.remote = ""
+        # What the handler keeps of who is at the other end.
+        self.credential: Any = None
         self.idle_since = self._loop.time()
         # Set when the transport is closed or belongs to somebody else.
         self.gone = asyncio.Event()
@@ -155,6 +173,7 @@ class Connection(asyncio.Protocol):
         self._reset_message()
 
     def _reset_message(self) -> None:
+        self._begun = self._alone = False
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -199,6 +218,8 @@ class Connection(asyncio.Protocol):
             # It was on its way when reading paused; TLS hands over whole records.
             self._after_upgrade += data
             return
+        if data.startswith(b"GET ") and data.endswith(_END) and self._at_rest and self._is_quick(data):
+            return
         if self._in_headers:
             self._header_size += len(data)
         try:
@@ -212,6 +233,31 @@ class Connection(asyncio.Protocol):
         if self._in_headers and self._header_size > _MOST_HEADER_BYTES:
             self._refuse(Response(431, b"request headers too large", "text/plain"))
 
+    @property
+    def _at_rest(self) -> bool:
+        return not self._begun and self._task is None and not self._quick_under_way and not self._closing
+
+    def _is_quick(self, data: bytes) -> bool:
+        """Whether a GET that came in one piece is being answered already, because its headers are known."""
+        end = data.find(b"\r\n")
+        block = data[end:]
+        if block == self._block:
+            if (
+                self._quick is not None
+                and self._writable is None
+                and data[end - 9 : end] == b" HTTP/1.1"
+                and self._quick(self._routes, data[4 : end - 9], self)
+            ):
+                self._quick_under_way = True
+                return True
+        elif block.find(_END) == len(block) - 4:
+            # One whole request and no more: its headers become those to look out for, once they are understood.
+            self._block, self._routes = block, {}
+        else:
+            return False
+        self._alone = True
+        return False
+
     def pause_writing(self) -> None:
         if self._writable is None or self._writable.done():
             self._writable = self._loop.create_future()
@@ -222,6 +268,9 @@ class Connection(asyncio.Protocol):
         self._writable = None
 
     # --- httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -284,6 +333,8 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode()
         request = Request(method, self._url.decode("latin-1"), self._headers, b"".join(self._body), self)
         keep_alive = self._parser.should_keep_alive()
+        if self._alone and keep_alive and _FRAMING.isdisjoint(self._headers):
+            request.routes = self._routes
         self._reset_message()
         if not keep_alive:
             self._closing = True
@@ -295,10 +346,26 @@ class Connection(asyncio.Protocol):
         self._queue.append(request)
         if len(self._queue) > _MOST_PIPELINED and self.transport is not None:
             self.transport.pause_reading()
-        if self._task is None:
+        if self._task is None and not self._quick_under_way:
             self._task = self._loop.create_task(self._work())
 
     # --- answering
+
+    def answer_quick(self, data: bytes) -> None:
+        """The whole answer to the request that `quick` has taken; nothing where the client is gone."""
+        self._quick_under_way = False
+        if self.transport is None:
+            return
+        self.transport.write(data)
+        self.idle_since = self._loop.time()
+        if self._queue:
+            self._task = self._loop.create_task(self._work())
+        elif self._closing:
+            self.transport.close()
+
+    def rendered(self, response: Response) -> bytes:
+        """An answer as it is sent."""
+        return b"".join((self._head(response, len(response.body), b""), response.body))
 
     def _refuse(self, response: Response) -> None:
         """Answer what can't become a request, and close.
@@ -309,11 +376,11 @@ class Connection(asyncio.Protocol):
         if self._lingering or self.transport is None:
             return
         self._closing = self._lingering = True
-        if self._task is not None:
+        if self._task is not None or self._quick_under_way:
             # Answers under way come before this one and can't be overtaken.
             self.transport.abort()
             return
-        self.transport.write(b"".join((self._head(response, len(response.body), b""), response.body)))
+        self.transport.write(self.rendered(response))
         self._loop.call_later(_LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
@@ -453,7 +520,7 @@ class Connection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is being answered."""
-        return self._task is not None
+        return self._task is not None or self._quick_under_way
 
     def close_when_idle(self) -> None:
         """Close now, or after the answer under way."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from .connections import Connection, Handler
+from .connections import Connection, Handler, Quick
 from .messages import Response
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Listener:
         malformed: Callable[[str], Response],
         passes_body: Callable[[bytes], bool] = lambda _target: False,
         drain_seconds: float = 10.0,
+        quick: Quick | None = None,
     ) -> None:
         self._handler = handler
         self._address = address
@@ -43,6 +44,7 @@ class Listener:
         self._malformed = malformed
         self._passes_body = passes_body
         self._drain_seconds = drain_seconds
+        self._quick = quick
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -62,6 +64,7 @@ class Listener:
                 too_large=self._too_large,
                 malformed=self._malformed,
                 passes_body=self._passes_body,
+                quick=self._quick,
             )
 
         self._server = await asyncio.get_running_loop().create_server(

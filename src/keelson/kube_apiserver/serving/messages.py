@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from cryptography import x509
@@ -87,6 +87,9 @@ class Request:
         self.warnings: list[str] = []
         # Header lines of the answer that do not hang on what it says, each with its line's end.
         self.head = b""
+        # Where its handler may keep, by target, what also holds for later requests of the same headers on the
+        # connection; None where this request is not one to be repeated (see Connection's `quick`).
+        self.routes: dict[bytes, Any] | None = None
         # Called by a handler that goes on for long, once the work of its beginning is done.
         self.settled: Callable[[], None] | None = None
         # Whether its answer goes on for as long as the client likes: a watch, a stream.

@@ -14,6 +14,8 @@ from keelson.api.resources import Resource
 from keelson.api.schemas import Schema
 from keelson.api.validation import (
     access,
+    admission_policies,
+    admissions,
     batches,
     clusters,
     configurations,
@@ -46,6 +48,8 @@ _CREATE: dict[tuple[str, str], Callable[[Object], Causes]] = {
     **networking.CREATE,
     **policies.CREATE,
     **extensions.CREATE,
+    **admissions.CREATE,
+    **admission_policies.CREATE,
 }
 # A kind without an entry for an ordinary update obeys the rules of its creation; a subresource without one has none.
 _UPDATE: dict[tuple[str, str, str], Callable[[Object, Object], Causes]] = {
@@ -59,6 +63,8 @@ _UPDATE: dict[tuple[str, str, str], Callable[[Object, Object], Causes]] = {
     **access.UPDATE,
     **networking.UPDATE,
     **extensions.UPDATE,
+    **admissions.UPDATE,
+    **admission_policies.UPDATE,
 }
 
 

@@ -1,21 +1,14 @@
-"""The rules for what extends the API: CRDs, API services, admission webhooks and policies."""
+"""The rules for what extends the API: CRDs and API services."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from keelson.api import meta, regexes
 from keelson.api.meta import Object
-from keelson.api.validation import causes, custom_versions, names, rules, selectors
+from keelson.api.validation import causes, custom_versions, names, rules
 from keelson.api.validation.causes import Causes
 
-_FAILURES = ("Fail", "Ignore")
-_MATCHES = ("Equivalent", "Exact")
-_SIDE_EFFECTS = ("None", "NoneOnDryRun")
-_REINVOCATIONS = ("Never", "IfNeeded")
-_OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
-_SCOPES = ("*", "Cluster", "Namespaced")
 _SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _VERSION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 # What a structural schema may not hold (apiextensions.k8s.io/v1, JSONSchemaProps).
@@ -199,155 +192,8 @@ def create_api_service(obj: Object) -> Causes:
     return out
 
 
-def _rules(out: Causes, path: str, rules: list[Object]) -> None:
-    for index, rule in enumerate(rules):
-        where = f"{path}[{index}]"
-        operations = rule.get("operations") or []
-        if not operations:
-            out.append(causes.required(f"{where}.operations"))
-        for number, operation in enumerate(operations):
-            if operation not in _OPERATIONS:
-                out.append(causes.unsupported(f"{where}.operations[{number}]", operation, _OPERATIONS))
-        if "*" in operations and len(operations) > 1:
-            detail = "if '*' is present, must not specify other operations"
-            out.append(causes.invalid(f"{where}.operations", operations, detail))
-        for field in ("apiGroups", "apiVersions", "resources"):
-            values = rule.get(field) or []
-            if not values:
-                out.append(causes.required(f"{where}.{field}"))
-            elif "*" in values and len(values) > 1 and field != "resources":
-                others = "API groups" if field == "apiGroups" else "API versions"
-                detail = f"if '*' is present, must not specify other {others}"
-                out.append(causes.invalid(f"{where}.{field}", values, detail))
-        if rule.get("scope") not in _SCOPES:
-            out.append(causes.unsupported(f"{where}.scope", rule.get("scope"), _SCOPES))
-
-
-def _match_conditions(out: Causes, path: str, conditions: list[Object]) -> None:
-    if len(conditions) > 64:
-        out.append(causes.too_many(path, len(conditions), 64))
-    for index, condition in enumerate(conditions):
-        for field in ("name", "expression"):
-            if not condition.get(field):
-                out.append(causes.required(f"{path}[{index}].{field}"))
-
-
-def create_webhooks(obj: Object) -> Causes:
-    """A Mutating- or ValidatingWebhookConfiguration."""
-    out: Causes = []
-    mutating = obj.get("kind") == "MutatingWebhookConfiguration"
-    seen: set[str] = set()
-    for index, webhook in enumerate(obj.get("webhooks") or ()):
-        path = f"webhooks[{index}]"
-        name = webhook.get("name") or ""
-        if names.dns_subdomain(name) or name.count(".") < 2:
-            detail = "should be a domain with at least three segments separated by dots"
-            out.append(causes.invalid(f"{path}.name", name, names.dns_subdomain(name) or detail))
-        elif name in seen:
-            out.append(causes.duplicate(f"{path}.name", name))
-        seen.add(name)
-        _rules(out, f"{path}.rules", webhook.get("rules") or [])
-        _one(out, f"{path}.failurePolicy", webhook.get("failurePolicy"), _FAILURES)
-        _one(out, f"{path}.matchPolicy", webhook.get("matchPolicy"), _MATCHES)
-        causes.one_of(out, f"{path}.sideEffects", webhook.get("sideEffects"), _SIDE_EFFECTS)
-        if mutating:
-            _one(out, f"{path}.reinvocationPolicy", webhook.get("reinvocationPolicy"), _REINVOCATIONS)
-        seconds = webhook.get("timeoutSeconds")
-        if seconds is not None and not 1 <= seconds <= 30:
-            detail = "the timeout value must be between 1 and 30 seconds"
-            out.append(causes.invalid(f"{path}.timeoutSeconds", seconds, detail))
-        if not webhook.get("admissionReviewVersions"):
-            detail = "must specify one of v1, v1beta1"
-            out.append(causes.required(f"{path}.admissionReviewVersions", detail))
-        elif not {"v1", "v1beta1"} & set(webhook["admissionReviewVersions"]):
-            detail = "must include at least one of v1, v1beta1"
-            out.append(causes.invalid(f"{path}.admissionReviewVersions", webhook["admissionReviewVersions"], detail))
-        for field in ("namespaceSelector", "objectSelector"):
-            selectors.label_selector(out, f"{path}.{field}", webhook.get(field))
-        _client(out, f"{path}.clientConfig", webhook.get("clientConfig") or {})
-        _match_conditions(out, f"{path}.matchConditions", webhook.get("matchConditions") or [])
-    return out
-
-
-def _one(out: Causes, path: str, value: Any, supported: tuple[str, ...]) -> None:
-    if value is not None and value not in supported:
-        out.append(causes.unsupported(path, value, supported))
-
-
-def _client(out: Causes, path: str, client: Object) -> None:
-    url, service = client.get("url"), client.get("service")
-    if (url is None) == (service is None):
-        out.append(causes.required(path, "exactly one of url or service is required"))
-    elif url is not None and not url.startswith("https://"):
-        detail = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-        out.append(causes.invalid(f"{path}.url", url, detail))
-    elif service is not None:
-        for field in ("namespace", "name"):
-            if not service.get(field):
-                out.append(causes.required(f"{path}.service.{field}", f"service {field} is required"))
-
-
-def create_policy(obj: Object) -> Causes:
-    """A ValidatingAdmissionPolicy or MutatingAdmissionPolicy; its expressions are compiled by admission."""
-    out: Causes = []
-    spec = obj.get("spec") or {}
-    _one(out, "spec.failurePolicy", spec.get("failurePolicy"), _FAILURES)
-    constraints = spec.get("matchConstraints")
-    if constraints is None:
-        out.append(causes.required("spec.matchConstraints"))
-    else:
-        if not constraints.get("resourceRules"):
-            out.append(causes.required("spec.matchConstraints.resourceRules"))
-        for field in ("resourceRules", "excludeResourceRules"):
-            _rules(out, f"spec.matchConstraints.{field}", constraints.get(field) or [])
-        for field in ("namespaceSelector", "objectSelector"):
-            selectors.label_selector(out, f"spec.matchConstraints.{field}", constraints.get(field))
-    _match_conditions(out, "spec.matchConditions", spec.get("matchConditions") or [])
-    if obj.get("kind") == "ValidatingAdmissionPolicy":
-        if not spec.get("validations") and not spec.get("auditAnnotations"):
-            detail = "validations or auditAnnotations must be defined"
-            out.append(causes.required("spec.validations", detail))
-        for index, validation in enumerate(spec.get("validations") or ()):
-            if not (validation.get("expression") or "").strip():
-                detail = "expression is not specified"
-                out.append(causes.required(f"spec.validations[{index}].expression", detail))
-    elif not spec.get("mutations"):
-        out.append(causes.required("spec.mutations"))
-    return out
-
-
-def create_policy_binding(obj: Object) -> Causes:
-    """A ValidatingAdmissionPolicyBinding or MutatingAdmissionPolicyBinding."""
-    out: Causes = []
-    spec = obj.get("spec") or {}
-    if not spec.get("policyName"):
-        out.append(causes.required("spec.policyName"))
-    if obj.get("kind") == "ValidatingAdmissionPolicyBinding":
-        actions = spec.get("validationActions") or []
-        if not actions:
-            out.append(causes.required("spec.validationActions"))
-        for index, action in enumerate(actions):
-            if action not in ("Audit", "Deny", "Warn"):
-                supported = ("Audit", "Deny", "Warn")
-                out.append(causes.unsupported(f"spec.validationActions[{index}]", action, supported))
-        if "Deny" in actions and "Warn" in actions:
-            detail = (
-                "must not contain both Deny and Warn (repeating the same validation failure information in the API "
-                "response and headers serves no purpose)"
-            )
-            out.append(causes.invalid("spec.validationActions", actions, detail))
-    return out
-
-
-_ADMISSION = "admissionregistration.k8s.io/v1"
 CREATE = {
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): create_definition,
     ("apiregistration.k8s.io/v1", "APIService"): create_api_service,
-    (_ADMISSION, "MutatingWebhookConfiguration"): create_webhooks,
-    (_ADMISSION, "ValidatingWebhookConfiguration"): create_webhooks,
-    (_ADMISSION, "ValidatingAdmissionPolicy"): create_policy,
-    (_ADMISSION, "MutatingAdmissionPolicy"): create_policy,
-    (_ADMISSION, "ValidatingAdmissionPolicyBinding"): create_policy_binding,
-    (_ADMISSION, "MutatingAdmissionPolicyBinding"): create_policy_binding,
 }
 UPDATE = {("apiextensions.k8s.io/v1", "CustomResourceDefinition", ""): update_definition}

@@ -40,6 +40,10 @@ class StatusError(Exception):
             del status["reason"]
         return status
 
+    def has_cause(self, reason: str) -> bool:
+        """Whether one of the details' causes has this reason."""
+        return any(found.get("reason") == reason for found in self.details.get("causes") or ())
+
     @classmethod
     def from_status(cls, status: Mapping[str, Any], code: int = 500) -> StatusError:
         """The error that a `Status` object states; `code` serves where the object has none."""

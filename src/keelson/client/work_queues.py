@@ -97,7 +97,8 @@ async def work(
 
     `reconcile(key)` returns the seconds after which to look at the key again, or None. A StatusError is an event of
     ordinary life (a conflict, a server away): logged in a line and retried. Anything else is a bug of ours: logged
-    whole and retried too, because one poisoned object must not stop the work on all others.
+    whole and retried too, because one poisoned object must not stop the work on all others. What a namespace refuses
+    because it goes away is not tried again (API conventions, cause NamespaceTerminating): the object goes with it.
     """
 
     async def one() -> None:
@@ -106,6 +107,9 @@ async def work(
             try:
                 again = await reconcile(key)
             except errors.StatusError as error:
+                if error.has_cause("NamespaceTerminating"):
+                    queue.forget(key)
+                    continue
                 level = logging.DEBUG if error.code == 409 else logging.WARNING
                 log.log(level, "%s %s: %s", name, key, error.message)
                 queue.retry(key)

@@ -69,3 +69,29 @@ async def test_a_fenced_client_ends_the_work() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await work("test", queue, reconcile)
     assert caught.group_contains(FencedError)
+
+
+async def test_what_a_namespace_refuses_while_it_goes_away_is_not_tried_again() -> None:
+    queue = WorkQueue()
+    tries: list[str] = []
+    refusal = errors.forbidden(
+        "pods", "p", "unable to create new content in namespace n because it is being terminated"
+    )
+    refusal.details["causes"] = [errors.cause("metadata.namespace", "NamespaceTerminating", "namespace n is going")]
+
+    async def reconcile(key: str) -> float | None:
+        tries.append(key)
+        if key == "going":
+            raise refusal
+        if len(tries) < 4:
+            raise errors.conflict("pods", key, "stale")
+        worker.cancel()
+        return None
+
+    queue.add("going")
+    queue.add("staying")
+    worker = asyncio.create_task(work("test", queue, reconcile))
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+    assert tries == ["going", "staying", "staying", "staying"]

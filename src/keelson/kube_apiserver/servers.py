@@ -16,7 +16,7 @@ from pathlib import Path
 
 import orjson
 
-from keelson.api import errors
+from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.component_base import certificates as serving_certificates
 from keelson.component_base import metrics
@@ -44,6 +44,7 @@ from .authentication.bootstrap_tokens import BootstrapTokens
 from .authentication.certificates import Authorities, Certificates
 from .authentication.credentials import Ground
 from .authentication.front_proxies import FrontProxies, Headers
+from .authentication.legacy_tokens import LAST_USED, LegacyTokens
 from .authentication.tokens import Issuer, Tokens, load_public_keys
 from .authentication.unions import Authenticator
 from .authentication.unions import Union as Authentication
@@ -140,6 +141,7 @@ class Server:
         self.handlers.missing = self.definitions.missing
         self.rbac: Rbac | None = None
         self.tokens: Tokens | None = None
+        self.legacy_tokens: LegacyTokens | None = None
         self.bootstrap_tokens: BootstrapTokens | None = None
         self.authorizer = Authorization(self._authorizers())
         lookups = Lookups(self.catalogue, self.objects)
@@ -204,6 +206,8 @@ class Server:
             lookup = self._lookup if options.service_account_lookup else None
             self.tokens = Tokens(options.service_account_issuer, keys, self.audiences, lookup, find=self._ground)
             found.append(self.tokens)
+            self.legacy_tokens = LegacyTokens(keys, lookup, self._mark_used)
+            found.append(self.legacy_tokens)
         if options.enable_bootstrap_token_auth:
             self.bootstrap_tokens = BootstrapTokens(self._lookup)
             found.append(self.bootstrap_tokens)
@@ -234,6 +238,26 @@ class Server:
             return None
         user, common = await self.tokens.read(token, audiences)
         return None if user is None else (user, common)
+
+    async def _read_legacy_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
+        # Such a token is for this server, whatever that is called.
+        common = [each for each in audiences if each in self.audiences]
+        if self.legacy_tokens is None or (audiences and not common):
+            return None
+        user = await self.legacy_tokens.read(token)
+        return None if user is None else (user, common)
+
+    async def _mark_used(self, secret: Object, day: str) -> None:
+        """Label a Secret with the day on which its token was used last."""
+        served = self.catalogue.named("secrets")
+
+        def change(obj: Object) -> Object:
+            if meta.uid(obj) == meta.uid(secret):
+                obj["metadata"].setdefault("labels", {})[LAST_USED] = day
+            return obj
+
+        context = Reconciler(self.catalogue, self.objects).context(served, "patch")
+        await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
 
     async def _read_bootstrap_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
         user = await self.bootstrap_tokens.read(token) if self.bootstrap_tokens is not None else None
@@ -290,7 +314,7 @@ class Server:
 
     def _add_special(self) -> None:
         special = self.handlers.special
-        readers = [self._read_token, self._read_bootstrap_token]
+        readers = [self._read_token, self._read_legacy_token, self._read_bootstrap_token]
         special.update(Reviews(self.authorizer, self.rbac, readers, self.audiences).handlers())
         bindings = Bindings(self.catalogue, self.objects)
         special["bindings"] = special["pods/binding"] = bindings.handle
@@ -574,6 +598,7 @@ class Server:
                     await fairness.ensure()
                 await reconciler.service_cidr([str(each) for each in self.service_networks])
                 await reconciler.authentication(self._published_authentication())
+                await reconciler.token_tracking()
                 await instance.service()
                 break
             except (StorageError, errors.StatusError) as error:

@@ -31,6 +31,20 @@ async def session(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(ssl=context)
     async with aiohttp.ClientSession(cluster.server, connector=connector, auto_decompress=False) as found:
         yield found
+        await connector.close(abort_ssl=True)
+
+
+async def frame(answer: aiohttp.ClientResponse) -> dict[int, Any]:
+    """The next event of a watch, its fields by number."""
+    (size,) = struct.unpack(">I", await answer.content.readexactly(4))
+    return protobuf._raw_fields(await answer.content.readexactly(size))
+
+
+def cut(answer: aiohttp.ClientResponse) -> None:
+    """Leave a stream that goes on; the orderly end of TLS would outlast the test."""
+    assert answer.connection is not None
+    assert isinstance(answer.connection.transport, asyncio.Transport)
+    answer.connection.transport.abort()
 
 
 async def fetch(
@@ -94,15 +108,15 @@ async def test_watches_in_protobuf(session: aiohttp.ClientSession, client: Clien
         await client.create("configmaps", {"metadata": {"name": "a", "namespace": namespace}})
         await client.delete("configmaps", "a", namespace=namespace)
         for _ in range(2):
-            (size,) = struct.unpack(">I", await answer.content.readexactly(4))
-            event = protobuf._raw_fields(await answer.content.readexactly(size))
+            event = await frame(answer)
             obj = protobuf.decode(protobuf._raw_fields(event[2])[1])
             seen.append((event[1].decode(), obj["metadata"]["name"]))
+        cut(answer)
     assert seen == [("ADDED", "a"), ("DELETED", "a")]
     expired = f"/api/v1/namespaces/{namespace}/configmaps?watch=1&resourceVersion=1"
     async with asyncio.timeout(15), session.get(expired, headers={"Accept": PROTOBUF}) as answer:
-        (size,) = struct.unpack(">I", await answer.content.readexactly(4))
-        event = protobuf._raw_fields(await answer.content.readexactly(size))
+        event = await frame(answer)
+        assert await answer.content.read() == b""
     assert event[1] == b"ERROR"
     assert protobuf.decode(protobuf._raw_fields(event[2])[1])["code"] == 410
 

@@ -45,7 +45,8 @@ def key_id(key: PublicKey) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(encoded).digest()).rstrip(b"=").decode()
 
 
-def _algorithm(key: PublicKey) -> str:
+def algorithm(key: PublicKey) -> str:
+    """The algorithm that a key signs by (RFC 7518)."""
     return "RS256" if isinstance(key, rsa.RSAPublicKey) else _CURVES[key.curve.name]
 
 
@@ -88,7 +89,7 @@ class Issuer:
             raise ValueError(f"{key_file}: only RSA and ECDSA keys sign tokens")
         self._key = key
         self._kid = key_id(key.public_key())
-        self._algorithm = _algorithm(key.public_key())
+        self._algorithm = algorithm(key.public_key())
 
     def issue(
         self,
@@ -219,7 +220,7 @@ class Tokens:
                 claims: Mapping[str, Any] = jwt.decode(
                     token,
                     key,
-                    algorithms=[_algorithm(key)],
+                    algorithms=[algorithm(key)],
                     options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
                 )
             except jwt.PyJWTError:
@@ -273,7 +274,7 @@ class Tokens:
                 else jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
             )
             made.pop("key_ops", None)
-            shown.append({"use": "sig", "kid": kid, "alg": _algorithm(key), **made})
+            shown.append({"use": "sig", "kid": kid, "alg": algorithm(key), **made})
         return {"keys": shown}
 
     def configuration(self, key_set_uri: str) -> Object:
@@ -283,7 +284,7 @@ class Tokens:
             "jwks_uri": key_set_uri,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": sorted({_algorithm(key) for key in self.keys.values()}),
+            "id_token_signing_alg_values_supported": sorted({algorithm(key) for key in self.keys.values()}),
         }
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.authentication.legacy_tokens import TRACKING
 from keelson.kube_apiserver.authorization.rbac import covers
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
 from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
@@ -118,6 +119,14 @@ class Reconciler:
             return obj
 
         await self._objects.update(self.context(served, "update"), served, namespace, name, change)
+
+    async def token_tracking(self) -> None:
+        """The ConfigMap that says since when the use of tokens in Secrets is noted down (KEP-2799)."""
+        since = datetime.now(UTC).strftime("%Y-%m-%d")
+        metadata = {"name": TRACKING, "namespace": "kube-system"}
+        await self.ensure(
+            "configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"since": since}}
+        )
 
     async def policy(self) -> None:
         """The default roles and bindings."""

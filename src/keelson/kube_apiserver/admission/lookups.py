@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.items import Item
@@ -31,6 +33,15 @@ class Lookups:
         served = self._catalogue.named(resource)
         collection = await self._objects.cached(served)
         return [self._objects.object(served, item) for item in collection.items.values()]
+
+    async def labels(self, resource: str, namespace: str, name: str) -> Mapping[str, str]:
+        """The object's labels without the object; none where there is no object either."""
+        served = self._catalogue.named(resource)
+        key = served.key(namespace, name)
+        item = (await self._objects.cached(served)).items.get(key)
+        if item is None:
+            item = (await self._objects.fresh(served)).items.get(key)
+        return {} if item is None else item.labels
 
     def namespaced(self, resource: str) -> Namespaced:
         """The objects of a built-in resource by namespace."""

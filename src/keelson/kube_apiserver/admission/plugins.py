@@ -14,6 +14,7 @@ from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from keelson.kube_apiserver.admission.nodes import NodeRestriction, TaintNodesByCondition
 from keelson.kube_apiserver.admission.pod_defaults import DefaultTolerationSeconds, Priority, RuntimeClass
+from keelson.kube_apiserver.admission.pod_security import PodSecurity
 from keelson.kube_apiserver.admission.resource_quotas import ResourceQuota
 from keelson.kube_apiserver.admission.service_accounts import ServiceAccounts
 from keelson.kube_apiserver.authorization.rbac import Rbac
@@ -26,6 +27,7 @@ _MAKERS: dict[str, tuple[bool, Callable[[Lookups], Any]]] = {
     "ServiceAccount": (True, ServiceAccounts),
     "NodeRestriction": (False, NodeRestriction),
     "TaintNodesByCondition": (True, lambda _: TaintNodesByCondition()),
+    "PodSecurity": (True, PodSecurity),
     "Priority": (True, Priority),
     "DefaultTolerationSeconds": (True, lambda _: DefaultTolerationSeconds()),
     "RuntimeClass": (True, RuntimeClass),
@@ -40,7 +42,7 @@ KNOWN = frozenset(
         "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "EventRateLimit", "ExtendedResourceToleration",
         "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "MutatingAdmissionPolicy",
         "MutatingAdmissionWebhook", "NamespaceAutoProvision", "NamespaceExists", "OwnerReferencesPermissionEnforcement",
-        "PersistentVolumeClaimResize", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction",
+        "PersistentVolumeClaimResize", "PodNodeSelector", "PodTolerationRestriction",
         "PodTopologyLabels", "ResourceQuota", "StorageObjectInUseProtection",
         "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "DenyServiceExternalIPs",
     }

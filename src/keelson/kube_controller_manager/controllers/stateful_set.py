@@ -138,9 +138,12 @@ class StatefulSetController:
         for name, labels in plan.label.items():
             await self._client.patch("pods", name, {"metadata": {"labels": labels}}, namespace=namespace)
         for name, owners in plan.owners.items():
-            # No patch, which upstream's role of this controller does not grant.
+            # The role may update claims and not patch them; the version that was read goes along.
             claim = claims[name]
-            await self._client.update(CLAIMS, {**claim, "metadata": {**claim["metadata"], "ownerReferences": owners}})
+            head = {**claim["metadata"], "ownerReferences": owners}
+            if not owners:
+                del head["ownerReferences"]
+            self._claim_writes.created(await self._client.update(CLAIMS, {**claim, "metadata": head}))
         for pod in plan.delete:
             await self._delete_pod(stateful_set, pod)
 

@@ -24,6 +24,9 @@ from tests.contracts.kube_apiserver.api_servers import Cluster
 
 _counter = itertools.count()
 _PATIENCE = 20.0
+# What is cancelled in mid-request says goodbye by TLS in the background, and nothing tells when it has: time for that,
+# or the loop ends before and the interpreter complains of open sockets.
+_FAREWELL = 0.2
 
 Controlling = Callable[..., AbstractAsyncContextManager[None]]
 Eventually = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -67,6 +70,7 @@ def controlling(cluster: Cluster) -> Controlling:
                     await task
                 with suppress(asyncio.CancelledError):
                     await task
+        await asyncio.sleep(_FAREWELL)
 
     return run
 
@@ -113,3 +117,4 @@ async def nodes(client: Client, namespace: str) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    await asyncio.sleep(_FAREWELL)

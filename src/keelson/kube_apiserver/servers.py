@@ -38,7 +38,7 @@ from .aggregation.discoveries import Discoveries
 from .aggregation.registrations import Registrations
 from .aggregation.remotes import Transports
 from .aggregation.routes import Routes
-from .aggregation.services import Place, Services
+from .aggregation.services import Services
 from .audit import auditors
 from .authentication.bootstrap_tokens import BootstrapTokens
 from .authentication.certificates import Authorities, Certificates
@@ -83,7 +83,7 @@ from .registry.watching import Watches
 from .services.addresses import Addresses
 from .services.allocation import Allocation
 from .services.ports import Ports
-from .services.resolvers import Resolver
+from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
 from .serving.messages import Request, Response
 from .serving.request_infos import RequestInfo
@@ -136,7 +136,7 @@ class Server:
         self.service_networks = [ipaddress.ip_network(text) for text in options.service_cluster_ip_range.split(",")]
         self._allocate_for_services(root)
         self.handlers = Handlers(self.catalogue, self.objects, self.lists, self.watches, self.deletions, self.patches)
-        self.definitions = Definitions(self.catalogue, self.objects, root)
+        self.definitions = Definitions(self.catalogue, self.objects, self.feed, self.webhook_clients, root)
         self.upkeep = Upkeep(self.catalogue, self.objects, self.deletions, self.definitions)
         self.handlers.missing = self.definitions.missing
         self.rbac: Rbac | None = None
@@ -345,13 +345,11 @@ class Server:
 
     def _aggregate(self) -> None:
         options = self.options
-        own = options.bind_address
-        if ipaddress.ip_address(own).is_unspecified:
-            own = "127.0.0.1"
-        by_endpoints = options.enable_aggregator_routing
-        services = Services(self.catalogue, self.objects, Place(own, options.secure_port), by_endpoints=by_endpoints)
         transports = Transports(options.proxy_client_cert_file, options.proxy_client_key_file)
-        self.routes = Routes(self.catalogue, self.objects, self.chain, transports, services, self._identity_headers)
+        self.routes = Routes(
+            self.catalogue, self.objects, self.chain, transports, self.resolver, self._identity_headers
+        )
+        services = Services(self.catalogue, self.objects)
         self.availability = Availability(self.catalogue, self.objects, self.routes, services)
         self.registrations = Registrations(self.catalogue, self.objects, self.deletions, self.routes)
         self.discoveries = Discoveries(self.routes)
@@ -526,6 +524,8 @@ class Server:
                     f"cannot listen on {self.options.bind_address}:{self.options.secure_port}: {error.strerror}"
                 ) from error
             log.info("serving on %s:%d", self.options.bind_address, self.port)
+            bound = ipaddress.ip_address(self.options.bind_address)
+            self.resolver.loopback = Place("127.0.0.1" if bound.is_unspecified else str(bound), self.port)
             starting = asyncio.create_task(self._start(stack))
             stack.callback(starting.cancel)
             try:

@@ -45,7 +45,10 @@ class ExtensionServer:
         await request.read()
         self.requests.append(request)
         self.peer = request.get_extra_info("peercert") or {}
-        return await self._respond(request)
+        # No connection is left over when the test's event loop ends.
+        answer = await self._respond(request)
+        answer.force_close()
+        return answer
 
     async def start(self) -> None:
         """Listen."""

@@ -19,10 +19,11 @@ from keelson.kube_apiserver.proxies import addresses, headers
 from keelson.kube_apiserver.proxies.backends import Backend, BackendError, Target
 from keelson.kube_apiserver.proxies.forwarding import forward
 from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.services.resolvers import ResolveError, Resolver
 from keelson.kube_apiserver.serving.messages import Request, Response
 
 from . import identities
-from .services import Reference, ResolutionError, Services, reference
+from .services import Reference, reference
 
 AVAILABLE = "Available"
 _CONNECT_SECONDS = 5.0
@@ -87,7 +88,7 @@ class Remote:
     """The server of one group and version."""
 
     def __init__(
-        self, api_service: Object, transports: Transports, services: Services, withheld: Sequence[str] = ()
+        self, api_service: Object, transports: Transports, resolver: Resolver, withheld: Sequence[str] = ()
     ) -> None:
         """`withheld` are beginnings of headers in which front proxies state identities to this server."""
         spec = api_service["spec"]
@@ -103,7 +104,7 @@ class Remote:
         self._bundle: str = spec.get("caBundle") or ""
         self._insecure = bool(spec.get("insecureSkipTLSVerify"))
         self._transports = transports
-        self._services = services
+        self._resolver = resolver
         self._withheld = withheld
 
     @property
@@ -116,7 +117,7 @@ class Remote:
         self._transports.forget(self._bundle, insecure=self._insecure)
 
     async def _target(self) -> Target:
-        place = await self._services.place(self.reference)
+        place = await self._resolver.resolve(*self.reference)
         context = self._transports.context(self._bundle, insecure=self._insecure)
         # An aggregated server may run on this very host.
         return Target(place.host, place.port, context, addresses.is_node_address, self.reference.server_name)
@@ -128,7 +129,7 @@ class Remote:
         try:
             named = identities.of_user(user)
             target = await self._target()
-        except ResolutionError as error:
+        except ResolveError as error:
             raise errors.unavailable("service unavailable") from error
         except identities.HeaderError as error:
             raise errors.unavailable(str(error)) from error
@@ -155,7 +156,7 @@ class Remote:
                 return await self._fetched(path, accept, etag)
         except TimeoutError as error:
             raise RemoteError(f"timed out waiting for https://{self.reference.server_name}{path}") from error
-        except (BackendError, ResolutionError) as error:
+        except (BackendError, ResolveError) as error:
             raise RemoteError(str(error)) from error
 
     async def _fetched(self, path: str, accept: str, etag: str) -> Fetched:

@@ -15,11 +15,11 @@ from keelson.kube_apiserver.chains import Chain, PathHandler
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.registry.objects import Objects
+from keelson.kube_apiserver.services.resolvers import Resolver
 from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 from .remotes import AVAILABLE, Remote, Transports
-from .services import Services
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ class Routes:
         objects: Objects,
         chain: Chain,
         transports: Transports,
-        services: Services,
+        resolver: Resolver,
         withheld: Sequence[str] = (),
     ) -> None:
         self._objects = objects
         self._chain = chain
         self._transports = transports
-        self._services = services
+        self._resolver = resolver
         self._withheld = withheld
         self.resource = catalogue.named(API_SERVICES)
         self._catalogue = catalogue
@@ -102,7 +102,7 @@ class Routes:
             return
         if held is not None:
             self._drop(held)
-        made = Remote(found, self._transports, self._services, self._withheld)
+        made = Remote(found, self._transports, self._resolver, self._withheld)
         log.info("%s is served by service/%s in %s", name, made.reference.name, made.reference.namespace)
 
         async def handle(request: Request, _info: RequestInfo, user: User) -> Response | None:

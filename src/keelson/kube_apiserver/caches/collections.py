@@ -144,6 +144,20 @@ class Collection:
                 items[change.told.key] = change.previous
         return sorted(items), items
 
+    def recent(self, most: int) -> tuple[int, list[Item], list[Change]]:
+        """(a revision, the items as they were then, the changes since), so that another cache can be made of this one.
+
+        At most `most` changes, and fewer where history is shorter.
+        """
+        history = list(self._history)
+        changes = history[-most:]
+        revision = history[-most - 1].revision if len(history) > most else self._oldest
+        if changes and revision == changes[0].revision:
+            # Changes of one revision can't be told apart by it.
+            changes = [change for change in changes if change.revision > revision]
+        items = self._past(revision)[1] if changes else self.items
+        return revision, list(items.values()), changes
+
     def join(self, watcher: Watcher) -> None:
         """Tell the watcher of every change from now on."""
         group = self.groups.get(watcher.group_key)

@@ -8,6 +8,7 @@ ends them, because every object may look different now.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
@@ -16,11 +17,15 @@ from keelson.api import meta
 from keelson.api.meta import Object
 from keelson.api.tables.paths import PathError
 from keelson.kube_apiserver.caches.collections import Change, Collection
+from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
 from keelson.kube_apiserver.registry.objects import Objects
+from keelson.kube_apiserver.registry.views import Shown, View
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
+from keelson.kube_apiserver.webhooks.clients import Clients
 
 from . import names, versions
+from .conversions import Webhook
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +42,11 @@ class _Held(NamedTuple):
 class Definitions:
     """The CRDs, as this instance serves them."""
 
-    def __init__(self, catalogue: Catalogue, objects: Objects, root: str) -> None:
+    def __init__(self, catalogue: Catalogue, objects: Objects, feed: Feed, clients: Clients, root: str) -> None:
         self._catalogue = catalogue
         self._objects = objects
+        self._feed = feed
+        self._clients = clients
         self._root = root
         self._resource = catalogue.named(RESOURCE)
         self._held: dict[str, _Held] = {}
@@ -110,9 +117,13 @@ class Definitions:
         for each in held.served:
             each.extras["terminating"] = meta.condition_is(definition, names.TERMINATING)
 
+    def _view(self, webhook: Object, shape: Callable[[Object], Object], shown: Shown) -> View:
+        converter = Webhook(self._clients, webhook["clientConfig"], webhook["conversionReviewVersions"], shape)
+        return View(self._feed, converter, shown)
+
     def _serve(self, name: str, definition: Object, source: bytes) -> _Held:
         try:
-            made = versions.served(definition, self._root)
+            made = versions.served(definition, self._root, self._view)
         except (PathError, KeyError, TypeError, ValueError, AttributeError) as error:
             # Validation lets none of these through; what reached the store on another road must not stop the server.
             log.error("CustomResourceDefinition %s can't be served: %s", name, error)

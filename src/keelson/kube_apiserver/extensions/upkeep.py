@@ -134,7 +134,9 @@ class Upkeep:
         """Delete the objects of a CRD that ends; once there are none left, let it go."""
         served = self._definitions.served(name)
         if served:
-            if not await self._emptied(name, served[0]):
+            # In the stored version where that is served: a webhook that is gone must not keep its CRD from going.
+            chosen = next((each for each in served if each.extras["storage"]), served[0])
+            if not await self._emptied(name, chosen):
                 return
             done = ("InstanceDeletionCompleted", "removed all instances")
         else:
@@ -151,14 +153,14 @@ class Upkeep:
         log.info("CustomResourceDefinition %s: %s", name, done[1])
 
     async def _emptied(self, name: str, served: Served) -> bool:
-        collection = await self._objects.fresh(served)
+        collection = await self._objects.fresh(served, stored=True)
         if not collection.items:
             return True
         now = datetime.now(UTC)
         message = "CustomResource deletion is in progress"
         await self._tell(name, "True", "InstanceDeletionInProgress", message, now)
         await self._deletions.delete_collection(self._context(served, "delete"), served, Selection(), {})
-        left = len((await self._objects.fresh(served)).items)
+        left = len((await self._objects.fresh(served, stored=True)).items)
         if left:
             # Their finalizers are other controllers' to take away.
             self._again(name, f"{left} of its objects are still there")

@@ -1,9 +1,10 @@
-"""What a CRD serves: one `Served` a version, all on the same stored objects. Pure.
+"""What a CRD serves: one `Served` a version, all on the same stored objects.
 
 Objects stay stored in the version that was the stored one when they were written last. On the way out of the store each
 is pruned and defaulted by the schema of the version it says it has, as upstream's server does, so that a schema that
 changed shows its effect at once; conversion to another version, where the CRD asks for none, renames the version and
-prunes by the other's schema (apiextensions.k8s.io/v1, "Versions", "Field pruning", "Defaulting").
+prunes by the other's schema (apiextensions.k8s.io/v1, "Versions", "Field pruning", "Defaulting"). Where it asks for a
+webhook, each version is a view of its own (`registry.views`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keelson.api import conformance, defaults, errors, schemas
+from keelson.api import conformance, defaults, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import VERBS, Resource
 from keelson.api.schemas import Schema
+from keelson.kube_apiserver.registry import selectable_fields
 from keelson.kube_apiserver.registry.catalogues import Conversion, Served
+from keelson.kube_apiserver.registry.views import Shown, View
 
 from . import names
 
@@ -55,6 +58,10 @@ def _open_api(version: Object) -> Object:
     return schema
 
 
+# Makes a view from spec.conversion.webhook, what shapes converted objects, and what the view shows.
+MakeView = Callable[[Object, Callable[[Object], Object], Shown], View]
+
+
 class Reader:
     """Brings objects that come out of the store into the shape of the version that they say they have."""
 
@@ -62,14 +69,10 @@ class Reader:
         group, stored = definition["spec"]["group"], stored_version(definition)
         self._by_version = {f"{group}/{name}": schema for name, schema in by_version.items()}
         self._stored_schema = by_version[stored]
-        self._only = f"{group}/{stored}" if _by_webhook(definition) else ""
 
     def __call__(self, obj: Object) -> Object:
-        """The object, pruned and defaulted in place. Raises StatusError 500 where only a webhook could read it."""
-        version = obj.get("apiVersion") or ""
-        if self._only and version != self._only:
-            raise _unconverted(version, self._only)
-        schema = self._by_version.get(version, self._stored_schema)
+        """The object, pruned and defaulted in place."""
+        schema = self._by_version.get(obj.get("apiVersion") or "", self._stored_schema)
         conformance.prune(obj, schema)
         defaults.apply_structural(schema, obj)
         return obj
@@ -78,19 +81,6 @@ class Reader:
 def _by_webhook(definition: Object) -> bool:
     conversion = definition["spec"].get("conversion") or {}
     return bool(conversion.get("strategy") == "Webhook")
-
-
-def _unconverted(version: str, wanted: str) -> errors.StatusError:
-    return errors.internal(f"conversion of {version} to {wanted} failed: webhooks are not called")
-
-
-def _refused(version: str, wanted: str) -> Callable[[Object], Object]:
-    """What stands where the CRD asks for a webhook: an object in the wrong shape would be worse than none."""
-
-    def convert(_obj: Object) -> Object:
-        raise _unconverted(version, wanted)
-
-    return convert
 
 
 def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Object]:
@@ -105,7 +95,7 @@ def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Obje
     return convert
 
 
-def served(definition: Object, root: str) -> list[Served]:
+def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
     """What the CRD serves; its names must have been accepted."""
     spec = definition["spec"]
     versions: list[Object] = spec["versions"]
@@ -113,6 +103,7 @@ def served(definition: Object, root: str) -> list[Served]:
     compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
     shapes = {version["name"]: _open_api(version) for version in versions}
     reader = Reader(definition, compiled)
+    webhook = spec["conversion"]["webhook"] if _by_webhook(definition) and len(versions) > 1 else None
     indexed = tuple(
         dict.fromkeys(
             field["jsonPath"].lstrip(".") for version in versions for field in version.get("selectableFields") or ()
@@ -124,14 +115,15 @@ def served(definition: Object, root: str) -> list[Served]:
         if not version.get("served"):
             continue
         resource = _resource(definition, version)
-        # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
-        alike = all(shape == shapes[version["name"]] for shape in shapes.values())
-        conversion = None
-        if version["name"] != stored and _by_webhook(definition):
-            here, there = resource.api_version, f"{spec['group']}/{stored}"
-            alike = False
-            conversion = Conversion(to_stored=_refused(here, there), from_stored=_refused(there, here))
-        elif len(versions) > 1 and not _by_webhook(definition):
+        prefix = f"{root}{resource.storage_prefix}/"
+        view, conversion, alike = None, None, True
+        if webhook is not None:
+            fields = selectable_fields.of(resource, {"selectableFields": version.get("selectableFields") or ()})
+            there = f"{spec['group']}/{stored}"
+            view = make_view(webhook, reader, Shown(prefix, resource.api_version, there, resource.kind, fields))
+        elif len(versions) > 1:
+            # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
+            alike = all(shape == shapes[version["name"]] for shape in shapes.values())
             conversion = Conversion(
                 to_stored=_renamed(
                     f"{spec['group']}/{stored}",
@@ -143,14 +135,16 @@ def served(definition: Object, root: str) -> list[Served]:
             Served(
                 resource=resource,
                 schema=compiled[version["name"]],
-                stored_api_version=f"{spec['group']}/{stored}",
-                prefix=f"{root}{resource.storage_prefix}/",
+                # A view's items are in its own version already.
+                stored_api_version=f"{spec['group']}/{stored if view is None else version['name']}",
+                prefix=prefix,
                 list_kind=list_kind,
                 conversion=conversion,
                 custom=True,
                 extras=_extras(version),
                 reader=reader,
-                indexed=indexed,
+                indexed=indexed if view is None else (),
+                view=view,
                 renames_only=alike,
             )
         )
@@ -158,7 +152,7 @@ def served(definition: Object, root: str) -> list[Served]:
 
 
 def _extras(version: Object) -> dict[str, Any]:
-    extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version)}
+    extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version), "storage": bool(version.get("storage"))}
     if version.get("deprecated"):
         extras["deprecationWarning"] = version.get("deprecationWarning") or ""
     for field in ("additionalPrinterColumns", "selectableFields"):

@@ -24,6 +24,7 @@ from keelson.kube_apiserver.encodings import protobuf
 from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields, stored_versions
+from .views import VersionedIndexer, View
 
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
 _STORED_VERB = "get"
@@ -57,6 +58,8 @@ class Served:
     indexed: tuple[str, ...] = ()
     # Whether the conversion changes nothing but apiVersion, so that stored bytes may be sent as they are.
     renames_only: bool = False
+    # Its objects in this version where a webhook converts them: items are then in this version, and not as stored.
+    view: View | None = None
     # Wire forms of watch events, one object a form (see caches.watchers.Frames).
     frames: dict[Any, Any] = field(default_factory=dict)
 
@@ -95,7 +98,10 @@ class Catalogue:
         resource = served.resource
         self._served[resource.group, resource.version, resource.plural] = served
         if served.prefix and served.prefix not in self._collections:
-            indexer = Indexer(served.indexed or selectable_fields.of(served.resource, served.extras))
+            if served.view is not None:
+                indexer: Indexer = VersionedIndexer(())
+            else:
+                indexer = Indexer(served.indexed or selectable_fields.of(served.resource, served.extras))
             self._by_prefix[served.prefix] = served.resource.qualified
             self._collections[served.prefix] = self._feed.add(served.prefix, indexer, partial(self.decode, served))
         self.generation += 1
@@ -104,6 +110,8 @@ class Catalogue:
         """Serve a resource no longer and end its watches; its stored objects are left alone."""
         resource = served.resource
         self._served.pop((resource.group, resource.version, resource.plural), None)
+        if served.view is not None:
+            served.view.close()
         if all(other.prefix != served.prefix for other in self._served.values()):
             collection = self._collections.pop(served.prefix, None)
             self._by_prefix.pop(served.prefix, None)
@@ -150,6 +158,8 @@ class Catalogue:
 
     def collection(self, served: Served) -> Collection:
         """The cache of its objects, loaded or not. Raises StatusError 404 where its CRD is gone."""
+        if served.view is not None:
+            return served.view.collection
         found = self._collections.get(served.prefix)
         if found is None:
             raise errors.path_not_found()

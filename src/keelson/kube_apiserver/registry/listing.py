@@ -191,7 +191,7 @@ class Lists:
             collection = await self.reached(served, wanted)
             if options.match == "Exact" or (options.limit and wanted and not options.match):
                 revision = wanted
-        shown = revision or self._feed.revision
+        shown = revision or self._objects.revision(served)
         items: Sequence[Item]
         try:
             items, following, remaining = collection.select(
@@ -236,8 +236,10 @@ class Lists:
                 raise errors.expired("The provided resource version is too old") from error
             except storage_errors.StorageError as error:
                 raise translated(error) from error
-            for position, entry in enumerate(page.entries):
-                decoded = self._catalogue.decode(served, entry.key, entry.value)
+            objects = [self._catalogue.decode(served, entry.key, entry.value) for entry in page.entries]
+            if served.view is not None:
+                objects = await served.view.all_decoded(objects)
+            for position, (entry, decoded) in enumerate(zip(page.entries, objects, strict=True)):
                 item = indexer.item(entry.key, decoded, entry.mod_revision)
                 if options.selection.matches(item, indexer):
                     if options.limit and len(chosen) == options.limit:

@@ -96,28 +96,39 @@ class Objects:
 
     # --- reading
 
-    async def fresh(self, served: Served) -> Collection:
-        """The cache, with every write that was acknowledged before this call."""
+    async def fresh(self, served: Served, *, stored: bool = False) -> Collection:
+        """The cache, with every write that was acknowledged before this call.
+
+        Where a webhook converts, it is the cache of this version, or with `stored` that of the objects as they are
+        stored.
+        """
         try:
             async with asyncio.timeout(FRESH_SECONDS):
-                return await self._feed.fresh(served.prefix)
+                collection = await self._feed.fresh(served.prefix)
         except TimeoutError as error:
             raise errors.timeout("the watch cache did not catch up with the store in time") from error
         except storage_errors.StorageError as error:
             raise translated(error) from error
+        return collection if served.view is None or stored else await served.view.ready()
 
-    async def cached(self, served: Served) -> Collection:
-        """The cache as it is."""
+    async def cached(self, served: Served, *, stored: bool = False) -> Collection:
+        """The cache as it is; `stored` as with `fresh`."""
         try:
             async with asyncio.timeout(FRESH_SECONDS):
-                return await self._feed.ready(served.prefix)
+                collection = await self._feed.ready(served.prefix)
         except TimeoutError as error:
             raise errors.timeout("the watch cache is not loaded yet") from error
+        return collection if served.view is None or stored else await served.view.ready()
+
+    def revision(self, served: Served) -> int:
+        """The caches of this resource hold everything up to it."""
+        return self._feed.revision if served.view is None else served.view.revision
 
     async def get(self, served: Served, namespace: str, name: str, *, stale: bool = False) -> Item:
         """One item; `stale` takes whatever the cache has. Raises StatusError 404."""
-        collection = await (self.cached(served) if stale else self.fresh(served))
-        item = collection.items.get(served.key(namespace, name))
+        collection = await (self.cached(served, stored=True) if stale else self.fresh(served, stored=True))
+        key = served.key(namespace, name)
+        item = collection.items.get(key) if served.view is None else await served.view.item(collection, key)
         if item is None:
             raise errors.not_found(served.resource.plural, name, group=served.resource.group)
         return item
@@ -143,6 +154,8 @@ class Objects:
             decoded = self._catalogue.decode(served, key, found.entry.value)
         except storage_errors.TransformError as error:
             raise errors.internal(str(error)) from error
+        if served.view is not None:
+            decoded = await served.view.decoded(decoded)
         item = self.item(served, key, decoded, found.entry.mod_revision)
         return Stored(item, self.object(served, item))
 
@@ -154,6 +167,15 @@ class Objects:
         stored["metadata"] = {k: v for k, v in stored["metadata"].items() if k not in ("resourceVersion", "selfLink")}
         return self._catalogue.transformer.encode(key, orjson.dumps(stored)), stored
 
+    async def _encoded(self, served: Served, key: str, obj: Object) -> tuple[bytes, Object]:
+        """As `_encode` where a webhook makes the stored version: the object is then the served version's."""
+        assert served.view is not None
+        resource = served.resource
+        shown = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+        shown["metadata"] = {k: v for k, v in shown["metadata"].items() if k not in ("resourceVersion", "selfLink")}
+        stored = await served.view.to_stored(shown)
+        return self._catalogue.transformer.encode(key, orjson.dumps(stored)), shown
+
     def _ttl(self, served: Served) -> int:
         return self.event_ttl if served.resource.kind == "Event" and not served.custom else 0
 
@@ -164,6 +186,9 @@ class Objects:
     ) -> Item:
         """Store a new object of the served version, decoded already. Raises StatusError."""
         resource = served.resource
+        if served.custom:
+            # History begins when the cache is loaded: before the write, so that a watch can begin at it.
+            await self.cached(served, stored=True)
         metadata = obj.setdefault("metadata", {})
         self._place(resource, metadata, namespace)
         base = metadata.get("generateName") if not metadata.get("name") else ""
@@ -230,9 +255,10 @@ class Objects:
             if served.custom:
                 self._validate(served, await self._custom_causes(served, obj, None), obj)
             await self.admission.validate(attributes)
-            value, stored = self._encode(served, key, obj)
+            encoded = self._encode(served, key, obj) if served.view is None else await self._encoded(served, key, obj)
+            value, stored = encoded
             if context.dry_run:
-                if key in (await self.fresh(served)).items:
+                if key in (await self.fresh(served, stored=True)).items:
                     raise errors.already_exists(resource.plural, name, group=resource.group)
                 if (abandon := self.hooks.abandon.get(resource.qualified)) is not None:
                     await abandon(context, obj, None)
@@ -267,7 +293,8 @@ class Objects:
     async def current(self, served: Served, key: str, *, fresh: bool) -> Stored | None:
         """The object to change: out of the cache, or out of the store where `fresh`."""
         if not fresh:
-            item = (await self.cached(served)).items.get(key)
+            collection = await self.cached(served, stored=True)
+            item = collection.items.get(key) if served.view is None else await served.view.item(collection, key)
             if item is not None:
                 return Stored(item, self.object(served, item))
         return await self._stored(served, key)
@@ -417,15 +444,17 @@ class Objects:
 
     async def replace(self, context: Context, served: Served, stored: Stored, new: Object) -> Item:
         """Store `new` in place of what is stored, as it is. Raises storage's RevisionConflictError."""
-        value, obj = self._encode(served, stored.item.key, new)
+        key = stored.item.key
+        value, obj = self._encode(served, key, new) if served.view is None else await self._encoded(served, key, new)
         if context.dry_run:
-            return self.item(served, stored.item.key, obj, stored.revision)
-        revision = await self._store.update(stored.item.key, value, expected=stored.revision, ttl=self._ttl(served))
-        return self.item(served, stored.item.key, obj, revision)
+            return self.item(served, key, obj, stored.revision)
+        revision = await self._store.update(key, value, expected=stored.revision, ttl=self._ttl(served))
+        return self.item(served, key, obj, revision)
 
     async def remove(self, context: Context, served: Served, stored: Stored, last: Object) -> Item:
         """Delete from the store; `last` is what is told of the object. Raises storage's RevisionConflictError."""
         key = stored.item.key
+        # What is deleted is not stored again: no webhook need be asked what it would look like.
         _, obj = self._encode(served, key, last)
         if context.dry_run:
             return self.item(served, key, obj, stored.revision)

@@ -104,7 +104,7 @@ class Watches:
         watcher = Watcher(options.selection, made, sink.send, sink.end)
         try:
             # From here to `join` nothing may wait: the state that is told and the changes after it must be seamless.
-            revision = self._feed.revision
+            revision = self._objects.revision(served)
             if synthetic:
                 first = [(ADDED, item) for item in collection.select(options.selection)[0]]
             else:
@@ -175,7 +175,7 @@ class Watches:
                     stream.send(event(ERROR, errors.expired(_GAP).status(), form.media_type))
                     return
                 if bookmarks and not stream.closed and self._feed.connected.is_set():
-                    stream.send(bookmark(served, form, self._feed.revision))
+                    stream.send(bookmark(served, form, self._objects.revision(served)))
                 if stopping in done and self.grace and not sink.ended.done():
                     await asyncio.wait((sink.ended,), timeout=self.grace * random.random())  # noqa: S311 - no secret
                 if done or loop.time() >= deadline:

@@ -47,15 +47,20 @@ def endpoint_places(service: Object, slices: list[Object], port: int) -> list[Pl
     if kind not in _ROUTED:
         raise ResolveError(f'unsupported service type "{kind}"')
     wanted = _port(service, port).get("name") or ""
-    found = []
+    families = (service.get("spec") or {}).get("ipFamilies") or [""]
+    found: dict[bool, list[Place]] = {True: [], False: []}
     for each in slices:
+        primary = each.get("addressType") == families[0]
         numbers = [int(p["port"]) for p in each.get("ports") or [] if (p.get("name") or "") == wanted and p.get("port")]
         for endpoint in each.get("endpoints") or []:
             if (endpoint.get("conditions") or {}).get("ready") is not False:
-                found += [Place(address, number) for address in endpoint.get("addresses") or [] for number in numbers]
-    if not found:
+                addresses = endpoint.get("addresses") or []
+                found[primary] += [Place(address, number) for address in addresses for number in numbers]
+    # The service's own family before the other (upstream's order of slices).
+    places = found[True] or found[False]
+    if not places:
         raise ResolveError(f'no endpoints available for service "{meta.name(service)}"')
-    return found
+    return places
 
 
 def _port(service: Object, port: int) -> Object:
@@ -84,7 +89,7 @@ class Resolver:
         if item is None:
             raise ResolveError(f'service "{name}" not found')
         service = self._objects.object(services, item)
-        if not self._by_endpoints:
+        if not self._by_endpoints or (service.get("spec") or {}).get("type") == "ExternalName":
             return cluster_place(service, port)
         return random.choice(endpoint_places(service, await self._slices(namespace, name), port))  # noqa: S311
 

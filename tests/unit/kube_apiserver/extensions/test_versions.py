@@ -9,6 +9,7 @@ import orjson
 
 from keelson.kube_apiserver.extensions import names, versions
 from keelson.kube_apiserver.registry.catalogues import Served
+from keelson.kube_apiserver.registry.views import View
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -18,6 +19,10 @@ def version(name: str, *, storage: bool = False, served: bool = True, **properti
     return {"name": name, "served": served, "storage": storage, "schema": {"openAPIV3Schema": schema}}
 
 
+def no_view(*_: Any) -> View:
+    raise AssertionError("no webhook converts here")
+
+
 def served(*found: dict[str, Any]) -> dict[str, Served]:
     wanted = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
     definition: dict[str, Any] = {
@@ -25,7 +30,7 @@ def served(*found: dict[str, Any]) -> dict[str, Served]:
         "spec": {"group": "example.com", "scope": "Namespaced", "names": wanted, "versions": list(found)},
     }
     definition["status"] = names.status(definition, {"resource": set(), "kind": set()}, NOW)
-    return {each.resource.version: each for each in versions.served(definition, "/registry/")}
+    return {each.resource.version: each for each in versions.served(definition, "/registry/", no_view)}
 
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer", "default": 3}

@@ -6,6 +6,7 @@ certificate of the authority that it was given, as a real extension server does.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +18,18 @@ from aiohttp import web
 from tests.contracts.kube_apiserver.api_servers import Authority
 from tests.contracts.storage.etcd_members import free_port
 
-Respond = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Respond = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class _Accepting(asyncio.Protocol):
+    """Hands a new connection over, before it says anything."""
+
+    def __init__(self, accept: Callable[[asyncio.Transport], None]) -> None:
+        self._accept = accept
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._accept(transport)
 
 
 class ExtensionServer:
@@ -26,7 +38,7 @@ class ExtensionServer:
     def __init__(self, folder: Path, names: list[str], respond: Respond, *, clients: bytes = b"") -> None:
         self.port = free_port()
         self.authority = Authority("extension")
-        self.requests: list[web.Request] = []
+        self.requests: list[web.BaseRequest] = []
         # The certificate that came with the last request, as `ssl.SSLSocket.getpeercert` shows it.
         self.peer: dict[str, Any] = {}
         self._respond = respond
@@ -39,30 +51,58 @@ class ExtensionServer:
         if clients:
             self._tls.load_verify_locations(cadata=clients.decode())
             self._tls.verify_mode = ssl.CERT_REQUIRED
-        self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self._handlers: web.Server | None = None
+        # Below TLS, so that also those go with the server whose handshake is not done.
+        self._connections: set[asyncio.Transport] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
         self.requests.append(request)
         self.peer = request.get_extra_info("peercert") or {}
-        # No connection is left over when the test's event loop ends.
-        answer = await self._respond(request)
-        answer.force_close()
-        return answer
+        return await self._respond(request)
+
+    def _accept(self, transport: asyncio.Transport) -> None:
+        self._connections.add(transport)
+        task = asyncio.create_task(self._secure(transport))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _secure(self, transport: asyncio.Transport) -> None:
+        assert self._handlers is not None
+        protocol = self._handlers()
+        loop = asyncio.get_running_loop()
+        try:
+            secured = await loop.start_tls(transport, protocol, self._tls, server_side=True)
+        except OSError:
+            # The client did not like the certificate, or left.
+            transport.abort()
+            return
+        if secured is not None:
+            protocol.connection_made(secured)
 
     async def start(self) -> None:
         """Listen."""
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
+        self._handlers = web.Server(self._handle)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: _Accepting(self._accept), "127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Listen no longer."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        """Listen no longer, and end every connection."""
+        if self._listener is None or self._handlers is None:
+            return
+        self._listener.close()
+        # Connections that were being accepted get here in the event loop's next turns; so does an aborted one's end.
+        await _turns()
+        await self._handlers.shutdown(0.1)
+        for task in self._handshakes:
+            task.cancel()
+        for transport in self._connections:
+            transport.abort()
+        self._connections.clear()
+        self._listener = None
+        await _turns()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -72,6 +112,11 @@ class ExtensionServer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def status(code: int, reason: str) -> dict[str, Any]:

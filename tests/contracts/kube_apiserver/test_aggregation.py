@@ -62,7 +62,7 @@ class Flunders:
             "verbs": ["create", "get", "list", "watch"], "shortNames": ["fl"],
         }  # fmt: skip
 
-    async def respond(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path == "/apis" and self.aggregated and "APIGroupDiscoveryList" in request.headers["Accept"]:
             resource = {

@@ -48,7 +48,7 @@ class Converter:
             made["metadata"]["name"] += "-other"
         return made
 
-    async def respond(self, request: web.Request) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         review = orjson.loads(await request.read())
         asked = review["request"]
         assert all(obj["apiVersion"] != asked["desiredAPIVersion"] for obj in asked["objects"])

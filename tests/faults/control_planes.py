@@ -28,8 +28,13 @@ _HUB = "10.99.0.1"
 _RULES = """
 table inet cut {
   set others { type ipv4_addr; }
+  set refused { type ipv4_addr; }
   chain input { type filter hook input priority 0; ip saddr @others drop; }
-  chain output { type filter hook output priority 0; ip daddr @others drop; }
+  chain output {
+    type filter hook output priority 0;
+    ip daddr @refused meta l4proto tcp reject with tcp reset;
+    ip daddr @others drop;
+  }
 }
 """
 
@@ -98,9 +103,15 @@ class ControlPlane:
 
     def cut(self, one: Member | Cluster, *others: Member | Cluster) -> None:
         """Drop every packet between `one` and each of the others."""
+        self._name("others", one, others)
+
+    def refuse(self, one: Member | Cluster, *others: Member | Cluster) -> None:
+        """End the connections that `one` has with each of the others, and let it make none."""
+        self._name("refused", one, others)
+
+    def _name(self, rule: str, one: Member | Cluster, others: Sequence[Member | Cluster]) -> None:
         for other in others:
-            address = other.endpoint.split("/")[2].split(":")[0] if isinstance(other, Member) else other.address
-            self._execute(one, "nft", "add", "element", "inet", "cut", "others", f"{{ {address} }}")
+            self._execute(one, "nft", "add", "element", "inet", "cut", rule, f"{{ {other.address} }}")
 
     def isolate(self, member: Member) -> None:
         """Cut a member off from all others; API servers and clients still reach it."""
@@ -109,7 +120,8 @@ class ControlPlane:
     def heal(self) -> None:
         """Undo every cut."""
         for each in self._hosts:
-            self._execute(each, "nft", "flush", "set", "inet", "cut", "others")
+            for rule in ("others", "refused"):
+                self._execute(each, "nft", "flush", "set", "inet", "cut", rule)
 
     # --- the processes
 

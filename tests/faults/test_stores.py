@@ -9,13 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from keelson.api.errors import StatusError
+from keelson.client import kubeconfigs
+from keelson.client.rest import Client
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.contracts.storage.etcd_members import Member
 from tests.faults.control_planes import ControlPlane
+from tests.faults.followers import following, namespace_of, written
 from tests.faults.traffic import Traffic
 
 pytestmark = pytest.mark.lab
@@ -137,6 +142,7 @@ async def test_a_server_is_cut_off_from_etcd(plane: ControlPlane) -> None:
     traffic.judge()
 
 
+@pytest.mark.nightly
 async def test_a_follower_is_cut_off_behind_one_server(tmp_path: Path) -> None:
     """Its server must not show what the follower still has, and its caches' revision never goes back."""
     with ControlPlane(tmp_path, paired=True) as plane:
@@ -163,3 +169,34 @@ async def test_a_follower_is_cut_off_behind_one_server(tmp_path: Path) -> None:
             assert await traffic.until_read(healed, other) < _RESUME_SECONDS
             assert await traffic.cached_revision(other) > before
         traffic.judge()
+
+
+async def test_history_is_compacted_while_a_server_is_cut_off(plane: ControlPlane) -> None:
+    """Its watchers are told that they missed something (410), and a list shows them what is."""
+    one, other = plane.servers
+    async with AsyncExitStack() as stack:
+        writer, reader = [
+            await stack.enter_async_context(
+                Client(kubeconfigs.load(str(server.folder / "admin.conf")), user_agent="suite")
+            )
+            for server in (one, other)
+        ]
+        namespace = await namespace_of(writer, "compacted")
+        history = await written(writer, namespace, "first")
+        async with following(reader, namespace) as follower:
+            history += await written(writer, namespace, "seen")
+            await follower.until(lambda: follower.last == history[-1].revision)
+            plane.refuse(other, *plane.members)
+            try:
+                with pytest.raises(StatusError):
+                    # The connection that is used is the one that ends.
+                    async with reader.stream("GET", f"/api/v1/namespaces/{namespace}/configmaps/first"):
+                        pass
+                history += await written(writer, namespace, "unseen")
+                plane.members[0].control("compact", str(history[-1].revision))
+            finally:
+                plane.heal()
+            await follower.until(lambda: follower.lists == 2)
+            history += await written(writer, namespace, "seen-again")
+            await follower.until(lambda: follower.last == history[-1].revision)
+        follower.judge(history)

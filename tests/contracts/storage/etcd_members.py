@@ -40,7 +40,7 @@ class Member:
         self._folder = folder
         self._flags = list(flags)
         self.name = name
-        self._address = address
+        self.address = address
         self._client, self._peer = free_port(), free_port()
         self._peers = dict(peers or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,12 +49,12 @@ class Member:
     @property
     def endpoint(self) -> str:
         """Its client URL."""
-        return f"http://{self._address}:{self._client}"
+        return f"http://{self.address}:{self._client}"
 
     @property
     def peer(self) -> str:
         """Its URL for other members."""
-        return f"http://{self._address}:{self._peer}"
+        return f"http://{self.address}:{self._peer}"
 
     @property
     def data(self) -> Path:

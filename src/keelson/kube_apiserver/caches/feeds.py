@@ -34,10 +34,11 @@ _PAGE = 5000
 # Bytes in the store that are no object must not keep the others from being served.
 _UNREADABLE = (ValueError, KeyError, TypeError, StatusError, storage_errors.TransformError)
 _RETRY_SECONDS = 0.5
-# How often progress is asked for again while a read waits for it, and after how long a watch that does not tell any is
-# given up: a connection that was cut may stay silent for minutes.
+# How often progress is asked for again while a read waits for it, and after how many times a watch that tells none
+# is given up: a connection that was cut may stay silent for minutes. Times are counted and not seconds, because a server
+# that has more to do than it can is late in hearing what was told.
 _PROGRESS_SECONDS = 0.1
-_SILENCE_SECONDS = 3.0
+_MOST_UNANSWERED = 30
 
 Asker = Callable[[int, "storage_errors.StorageError | None"], None]
 
@@ -272,11 +273,12 @@ class Feed:
 
     async def _prod(self) -> None:
         """Ask for progress as long as somebody waits for it; the store may leave a request unanswered."""
-        heard, since = self._batches, time.monotonic()
+        heard, unanswered = self._batches, 0
         while self._waiting:
+            unanswered += 1
             if heard != self._batches or not self.connected.is_set():
-                heard, since = self._batches, time.monotonic()
-            if self._watch is not None and time.monotonic() - since > _SILENCE_SECONDS:
+                heard, unanswered = self._batches, 0
+            if self._watch is not None and unanswered > _MOST_UNANSWERED:
                 log.warning("the feed's watch is silent and is replaced")
                 await self._watch.close()
             elif self._watch is not None:

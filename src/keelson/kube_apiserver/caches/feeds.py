@@ -34,8 +34,8 @@ _PAGE = 5000
 # Bytes in the store that are no object must not keep the others from being served.
 _UNREADABLE = (ValueError, KeyError, TypeError, StatusError, storage_errors.TransformError)
 _RETRY_SECONDS = 0.5
-# How often progress is asked for again while a read waits for it, and after how many times a watch that tells none
-# is given up: a connection that was cut may stay silent for minutes. Times are counted and not seconds, because a server
+# How often progress is asked for again while a read waits for it, and after how many times a watch that tells none is
+# given up: a connection that was cut may stay silent for minutes. Times are counted and not seconds, because a server
 # that has more to do than it can is late in hearing what was told.
 _PROGRESS_SECONDS = 0.1
 _MOST_UNANSWERED = 30

@@ -7,6 +7,7 @@ says is more than text into these when a rule reads it.
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -111,6 +112,31 @@ class Semver:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def to_json(value: Any) -> Any:
+    """The JSON of a value, as an object would hold it. Raises EvalError for what no object can hold."""
+    if value is None or isinstance(value, bool | str | float):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, list):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise EvalError("unsupported map key type: keys must be strings")
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return shown_timestamp(value)
+    if isinstance(value, timedelta):
+        return shown_duration(value)
+    if isinstance(value, OptionalValue):
+        return to_json(value.value) if value.present else None
+    if isinstance(text := getattr(value, "text", None), str):
+        return text
+    raise EvalError(f"unsupported type of value: {type(value).__name__}")
 
 
 _NUMBERS = (int, Uint, float)

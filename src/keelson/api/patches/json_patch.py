@@ -42,8 +42,12 @@ def apply(document: Any, operations: Any) -> Any:
     return run.root
 
 
-def _refused(why: str) -> errors.StatusError:
-    return errors.StatusError(
+class UnequalError(errors.StatusError):
+    """A `test` operation found another value: the patch is in order, and not for this document."""
+
+
+def _refused(why: str, kind: type[errors.StatusError] = errors.StatusError) -> errors.StatusError:
+    return kind(
         422,
         "Invalid",
         "the server rejected our request due to an error in our request",
@@ -226,7 +230,7 @@ class _Run:
         if found is _ABSENT:
             found = None
         if not same(found, value):
-            raise _refused(f"testing path {_shown(shown)} failed: test failed")
+            raise _refused(f"testing path {_shown(shown)} failed: test failed", UnequalError)
 
 
 def same(left: Any, right: Any) -> bool:

@@ -16,11 +16,10 @@ from keelson.kube_apiserver.webhooks.clients import Clients
 
 from .expressions import Expressions
 from .lookups import Lookups
+from .policies.mutating import MutatingPolicies
+from .policies.validating import ValidatingPolicies
 from .webhooks.mutating import MutatingWebhooks
 from .webhooks.validating import ValidatingWebhooks
-
-# In the order in which they run.
-NAMES = ("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook")
 
 
 class Dynamic:
@@ -37,8 +36,11 @@ class Dynamic:
         disabled: Sequence[str] = (),
     ) -> None:
         expressions = Expressions(authorizer)
+        # In the order in which they run.
         made: list[Any] = [
+            MutatingPolicies(catalogue, objects, lookups, expressions),
             MutatingWebhooks(catalogue, objects, lookups, expressions, clients),
+            ValidatingPolicies(catalogue, objects, lookups, expressions),
             ValidatingWebhooks(catalogue, objects, lookups, expressions, clients),
         ]
         self.plugins = [plugin for plugin in made if plugin.name not in disabled]

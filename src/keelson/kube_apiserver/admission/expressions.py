@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from keelson.api import meta
-from keelson.api.cel import values
-from keelson.api.cel.evaluations import Budget, CostlyError, ExhaustedError
-from keelson.api.cel.library.authorization import Answer, AuthorizerValue, Question, ResourceCheck
-from keelson.api.cel.programs import Program
 from keelson.api.meta import Object
 from keelson.kube_apiserver.authorization.unions import Authorizer
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 from .cases import Case, Shown
+
+if TYPE_CHECKING:
+    from keelson.api.cel.library.authorization import Answer, Question
 
 # Units of cost that are spent on the event loop: some milliseconds.
 _TRIAL = 5_000
@@ -43,44 +42,11 @@ _NAMESPACE_METADATA = (
 T = TypeVar("T")
 
 
-class Condition(NamedTuple):
-    """One match condition; a text in place of its program says why it does not compile."""
-
-    name: str
-    program: Program | str
-
-
-class Verdict(NamedTuple):
-    """Whether all conditions hold; `error` says why that could not be found out."""
-
-    matches: bool
-    error: str = ""
-    errors: int = 0
-
-
-def holds(conditions: Sequence[Condition], variables: Mapping[str, Any], budget: Budget, *, closed: bool) -> Verdict:
-    """Whether every condition is true. One that is false settles it; of errors `closed` makes an error.
-
-    Raises evaluations.CostlyError.
-    """
-    troubles: list[str] = []
-    try:
-        for condition in conditions:
-            result = budget.run(condition.program, variables)
-            if result.error:
-                troubles.append(result.error)
-            elif result.value is False:
-                return Verdict(False, errors=len(troubles))
-    except ExhaustedError as error:
-        return Verdict(False, str(error) if closed else "")
-    if not troubles:
-        return Verdict(True)
-    message = troubles[0] if len(troubles) == 1 else f"[{', '.join(troubles)}]"
-    return Verdict(False, message if closed else "", len(troubles))
-
-
 async def decided(function: Callable[[int | None], T]) -> T:
     """What the function decides; it is given a trial's bound for its budgets and called again, in a thread, without."""
+    # A server on which nothing is configured must not pay for the language.
+    from keelson.api.cel.evaluations import CostlyError
+
     try:
         return function(_TRIAL)
     except CostlyError:
@@ -97,6 +63,8 @@ class Expressions:
         self, case: Case, shown: Shown, *, params: Object | None = None, namespace: Object | None = None
     ) -> dict[str, Any]:
         """All variables that an expression may read, but for `variables`."""
+        from keelson.api.cel.library.authorization import AuthorizerValue, Question, ResourceCheck
+
         loop = asyncio.get_running_loop()
         user = case.attributes.context.user
 
@@ -126,6 +94,8 @@ class Expressions:
         }
 
     async def _ask(self, user: User, question: Question) -> Answer:
+        from keelson.api.cel.library.authorization import Answer
+
         if question.account is not None:
             namespace, name = question.account
             groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
@@ -152,6 +122,8 @@ class Expressions:
 
 def _namespace(namespace: Object) -> Object:
     """The part of a Namespace that expressions may read, with moments as such."""
+    from keelson.api.cel import values
+
     metadata = {key: value for key, value in meta.metadata(namespace).items() if key in _NAMESPACE_METADATA}
     for field in ("creationTimestamp", "deletionTimestamp"):
         if isinstance(metadata.get(field), str):

@@ -49,13 +49,14 @@ class Caller:
         return shown if not hook.conditions or await self._conditions(case, hook, shown) else None
 
     async def _conditions(self, case: Case, hook: Hook, shown: Shown) -> bool:
+        from keelson.api.cel import conditions
         from keelson.api.cel.environments import CONDITIONS_BUDGET
         from keelson.api.cel.evaluations import Budget
 
         started = time.perf_counter()
         variables = self.expressions.variables(case, shown)
         verdict = await expressions.decided(
-            lambda trial: expressions.holds(
+            lambda trial: conditions.holds(
                 hook.conditions, variables, Budget(CONDITIONS_BUDGET, trial), closed=hook.closed
             )
         )

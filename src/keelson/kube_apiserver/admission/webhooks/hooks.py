@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keelson.api import meta
 from keelson.api.meta import Object
-from keelson.kube_apiserver.admission.expressions import Condition
 from keelson.kube_apiserver.admission.matching import Criteria
+
+if TYPE_CHECKING:
+    from keelson.api.cel.conditions import Condition
 
 _DEFAULT_SECONDS = 10
 _DRY = ("None", "NoneOnDryRun")
@@ -42,6 +44,7 @@ def _environment() -> Any:
 
 
 def _condition(stated: Mapping[str, Any]) -> Condition:
+    from keelson.api.cel.conditions import Condition
     from keelson.api.cel.environments import ExpressionError
 
     try:

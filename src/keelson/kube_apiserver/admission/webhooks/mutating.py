@@ -13,18 +13,17 @@ from typing import Any
 
 import orjson
 
-from keelson.api import decoding, defaults, errors
-from keelson.api.meta import Object
+from keelson.api import errors
 from keelson.api.patches import json_patch
-from keelson.api.schemas import Kind
 from keelson.kube_apiserver.admission import metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown
-from keelson.kube_apiserver.admission.chains import Attributes, Reinvocation
+from keelson.kube_apiserver.admission.chains import Attributes
 from keelson.kube_apiserver.admission.expressions import Expressions
 from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.matching import is_exempt
+from keelson.kube_apiserver.admission.rounds import Rounds, conform
 from keelson.kube_apiserver.admission.sources import Source
-from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
+from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.webhooks.clients import Clients
 
@@ -35,60 +34,6 @@ from .hooks import Hook
 _RESOURCE = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 _PREFIX = "mutation.webhook.admission.k8s.io/"
 _PATCH_PREFIX = "patch.webhook.admission.k8s.io/"
-
-
-class Rounds:
-    """Who of a plugin's webhooks or policies is called again in the second round of one request."""
-
-    def __init__(self) -> None:
-        # Called already, and willing to be again.
-        self._called: set[str] = set()
-        self._due: set[str] = set()
-        self._last: Object | None = None
-
-    @classmethod
-    def of(cls, attributes: Attributes, plugin: str) -> tuple[Reinvocation, Rounds]:
-        """The request's, made where it is the first to ask."""
-        again = attributes.reinvocation
-        if again is None:
-            again = attributes.reinvocation = Reinvocation()
-        return again, again.states.setdefault(plugin, cls())
-
-    def begin(self, again: Reinvocation, obj: Object | None) -> None:
-        """A round begins; where others have changed the object since the last one, all who were called are due."""
-        if again.round and obj != self._last:
-            self.require()
-
-    def end(self, obj: Object | None) -> None:
-        """A round is over."""
-        self._last = copy.deepcopy(obj)
-
-    def is_due(self, again: Reinvocation, identity: str) -> bool:
-        """Whether to call it in this round."""
-        return not again.round or identity in self._due
-
-    def require(self) -> None:
-        """Something has changed: who was called before is to be called again."""
-        self._due |= self._called
-        self._called.clear()
-
-    def called(self, identity: str) -> None:
-        """It was called, and wants to be again where that is needed."""
-        self._called.add(identity)
-
-
-def conform(served: Served | None, shown: Shown, obj: Object) -> None:
-    """Bring a changed object into the shape of its kind, defaults filled in, in place. Raises StatusError 400."""
-    resource = shown.resource
-    if served is not None and shown.kind.kind == resource.kind:
-        schema = served.schema if served.custom else None
-        decoding.conform(obj, resource, schema=schema, field_validation="Ignore")
-        if served.custom:
-            defaults.apply_structural(served.schema, obj)
-        else:
-            defaults.apply(resource, obj)
-    else:
-        decoding.conform(obj, Kind(shown.kind.api_version, shown.kind.kind), field_validation="Ignore")
 
 
 class MutatingWebhooks:

@@ -1,0 +1,1 @@
+"""What policies make of a request, by their expressions alone. Pure."""

@@ -1,0 +1,71 @@
+"""The second round of mutation, and what is common to all who change an object in it (KEP-492)."""
+
+from __future__ import annotations
+
+import copy
+
+from keelson.api import decoding, defaults
+from keelson.api.meta import Object
+from keelson.api.schemas import Kind
+from keelson.kube_apiserver.registry.catalogues import Served
+
+from .cases import Shown
+from .chains import Attributes, Reinvocation
+
+
+class Rounds:
+    """Who of a plugin's webhooks or policies is called again in the second round of one request."""
+
+    def __init__(self) -> None:
+        # Called already, and willing to be again.
+        self._called: set[str] = set()
+        self._due: set[str] = set()
+        self._last: Object | None = None
+
+    @classmethod
+    def of(cls, attributes: Attributes, plugin: str) -> tuple[Reinvocation, Rounds]:
+        """The request's, made where it is the first to ask."""
+        again = attributes.reinvocation
+        if again is None:
+            again = attributes.reinvocation = Reinvocation()
+        return again, again.states.setdefault(plugin, cls())
+
+    def snapshot(self, obj: Object | None) -> Object | None:
+        """The object as it is now, for a later comparison."""
+        return copy.deepcopy(obj)
+
+    def begin(self, again: Reinvocation, obj: Object | None) -> None:
+        """A round begins; where others have changed the object since the last one, all who were called are due."""
+        if again.round and obj != self._last:
+            self.require()
+
+    def end(self, obj: Object | None) -> None:
+        """A round is over."""
+        self._last = copy.deepcopy(obj)
+
+    def is_due(self, again: Reinvocation, identity: str) -> bool:
+        """Whether to call it in this round."""
+        return not again.round or identity in self._due
+
+    def require(self) -> None:
+        """Something has changed: who was called before is to be called again."""
+        self._due |= self._called
+        self._called.clear()
+
+    def called(self, identity: str) -> None:
+        """It was called, and wants to be again where that is needed."""
+        self._called.add(identity)
+
+
+def conform(served: Served | None, shown: Shown, obj: Object, *, field_validation: str = "Ignore") -> None:
+    """Bring a changed object into the shape of its kind, defaults filled in, in place. Raises StatusError 400."""
+    resource = shown.resource
+    if served is None or shown.kind.kind != resource.kind:
+        decoding.conform(obj, Kind(shown.kind.api_version, shown.kind.kind), field_validation=field_validation)
+        return
+    schema = served.schema if served.custom else None
+    decoding.conform(obj, resource, schema=schema, field_validation=field_validation)
+    if served.custom:
+        defaults.apply_structural(served.schema, obj)
+    else:
+        defaults.apply(resource, obj)

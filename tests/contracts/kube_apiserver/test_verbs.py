@@ -285,3 +285,22 @@ def test_kubectl_works(cluster: Cluster, namespace: str) -> None:
     )
     assert "FIELD: nodeName" in cluster.kubectl("explain", "pod.spec.nodeName")
     assert "deleted" in cluster.kubectl("-n", namespace, "delete", "configmap", "k")
+
+
+async def test_selectable_fields_mean_what_upstream_says(client: Client, namespace: str) -> None:
+    """An event's source falls back on who reported it, and what is false or zero is so without being written."""
+    event = {
+        "metadata": {"name": "e", "namespace": namespace},
+        "involvedObject": {"namespace": namespace, "kind": "Pod", "name": "p"},
+        "reportingComponent": "suite",
+    }
+    await client.create("events", event)
+    await client.create("pods", pod(namespace, "p"))
+
+    async def found(resource: str, selector: str) -> list[str]:
+        listed = await client.list(resource, namespace=namespace, field_selector=selector)
+        return [item["metadata"]["name"] for item in listed["items"]]
+
+    assert await found("events", "source=suite") == ["e"]
+    assert await found("events.events.k8s.io", "reportingController=suite") == ["e"]
+    assert await found("pods", "spec.hostNetwork=false") == ["p"]

@@ -63,6 +63,9 @@ class Indexer(NamedTuple):
     fields: tuple[str, ...]
     """The selectable fields beside metadata.name and metadata.namespace."""
 
+    read: Callable[[dict[str, Any], str], str] = field_selectors.value_at
+    """The value of one of them in an object."""
+
     def item(self, key: str, obj: dict[str, Any], revision: int) -> Item:
         """The item of a stored object; takes the object over. Revision 0 is that of an object that was not stored."""
         obj.pop("apiVersion", None)
@@ -70,7 +73,7 @@ class Indexer(NamedTuple):
         metadata = obj["metadata"]
         if revision:
             metadata["resourceVersion"] = str(revision)
-        fields = tuple([intern(field_selectors.value_at(obj, path)) for path in self.fields]) if self.fields else ()
+        fields = tuple([intern(self.read(obj, path)) for path in self.fields]) if self.fields else ()
         return Item(
             key,
             intern(metadata.get("namespace") or ""),

@@ -101,7 +101,8 @@ class Catalogue:
             if served.view is not None:
                 indexer: Indexer = VersionedIndexer(())
             else:
-                indexer = Indexer(served.indexed or selectable_fields.of(served.resource, served.extras))
+                fields = served.indexed or selectable_fields.of(served.resource, served.extras)
+                indexer = Indexer(fields, selectable_fields.reader(served.resource))
             self._by_prefix[served.prefix] = served.resource.qualified
             self._collections[served.prefix] = self._feed.add(served.prefix, indexer, partial(self.decode, served))
         self.generation += 1

@@ -304,3 +304,26 @@ async def test_selectable_fields_mean_what_upstream_says(client: Client, namespa
     assert await found("events", "source=suite") == ["e"]
     assert await found("events.events.k8s.io", "reportingController=suite") == ["e"]
     assert await found("pods", "spec.hostNetwork=false") == ["p"]
+
+
+async def test_an_update_keeps_what_admission_gave_a_pod(client: Client, namespace: str) -> None:
+    made = await client.create("pods", pod(namespace, "p"))
+    own = {"key": "example.com/own", "operator": "Exists", "effect": "NoSchedule"}
+    spec = {key: value for key, value in made["spec"].items() if key not in ("priority", "preemptionPolicy")}
+    updated = await client.update("pods", {**made, "spec": {**spec, "tolerations": [own]}})
+    assert updated["spec"]["tolerations"] == [own, *made["spec"]["tolerations"]]
+    assert updated["spec"]["priority"] == 0
+    assert updated["metadata"]["generation"] == 2
+    again = await client.update("pods", {**updated, "spec": {**updated["spec"], "priority": None}})
+    assert again["metadata"]["generation"] == 2
+
+
+async def test_an_update_without_what_is_defaulted_asks_for_nothing_new(client: Client, namespace: str) -> None:
+    labels = {"app": "d"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    body = {"metadata": {"name": "d", "namespace": namespace}, "spec": spec}
+    await client.create("daemonsets.apps", body)
+    updated = await client.update("daemonsets.apps", body)
+    assert updated["metadata"]["generation"] == 1
+    assert updated["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "1"}

@@ -21,6 +21,7 @@ def created(resource: str, obj: dict[str, Any], *, suffix: str = "") -> dict[str
 
 def updated(resource: str, new: dict[str, Any], old: dict[str, Any], *, subresource: str = "") -> dict[str, Any]:
     strategies.prepare_update(resources.lookup(resource), new, old, now=NOW, subresource=subresource)
+    strategies.count_generation(resources.lookup(resource), new, old, subresource=subresource)
     return new
 
 
@@ -218,6 +219,7 @@ def test_custom_resources_count_generations_of_all_but_status() -> None:
     old = {"metadata": {"name": "a", "generation": 1, "labels": {"x": "1"}}, "spec": {"a": 1}, "status": {"b": 1}}
     new: dict[str, Any] = {"metadata": {"name": "a"}, "spec": {"a": 2}, "status": {"b": 2}}
     strategies.prepare_update(CRON_TABS, new, old, now=NOW)
+    strategies.count_generation(CRON_TABS, new, old)
     assert new["metadata"]["generation"] == 2
     assert new["status"] == {"b": 1}
     status: dict[str, Any] = {"metadata": {"name": "a", "labels": {"x": "2"}}, "spec": {"a": 9}, "status": {"b": 3}}

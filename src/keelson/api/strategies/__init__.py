@@ -22,6 +22,7 @@ __all__ = [
     "allows_create_on_update",
     "allows_unconditional_update",
     "bumps_generation",
+    "count_generation",
     "generate_name",
     "graceful_seconds",
     "prepare_create",
@@ -183,7 +184,7 @@ def _desired(resource: Resource, obj: Object) -> Object:
 
 
 def prepare_update(resource: Resource, new: Object, old: Object, *, now: datetime, subresource: str = "") -> None:
-    """Makes `new` an update of `old`, in place: system fields kept, the parts of other roads kept, generation counted.
+    """Makes `new` an update of `old`, in place: system fields kept, the parts of other roads kept.
 
     `subresource` is "" or the one written: "status", "approval", "finalize", "ephemeralcontainers", "resize".
     `old` is never changed but parts of it may be shared by `new` afterwards.
@@ -215,8 +216,17 @@ def prepare_update(resource: Resource, new: Object, old: Object, *, now: datetim
         prepare(new, old)
     if resource.kind == "CertificateSigningRequest" and subresource and _is_built_in(resource):
         kinds.time_signing_conditions(new, old, now)
-    if subresource != "status" and bumps_generation(resource) and _has_changed(resource, new, old):
-        new["metadata"]["generation"] = int(before.get("generation") or 0) + 1
+
+
+def count_generation(resource: Resource, new: Object, old: Object, *, subresource: str = "") -> None:
+    """Raises metadata.generation, in place, where the prepared update `new` asks for something else than `old`.
+
+    Once defaults and admission have had their say: an update that leaves out what they add asks for nothing new. To be
+    put on a node (the subresource "binding") is no change of what the user desires.
+    """
+    if subresource in ("status", "binding") or not bumps_generation(resource) or not _has_changed(resource, new, old):
+        return
+    new["metadata"]["generation"] = int(meta.metadata(old).get("generation") or 0) + 1
 
 
 def _has_changed(resource: Resource, new: Object, old: Object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from keelson.api.meta import Object
@@ -19,6 +20,11 @@ _NAMED_FIELDS = (
     ("subdomain", names.dns_label),
 )
 _WHEN_SCHEDULED = ("DoNotSchedule", "ScheduleAnyway")
+
+# sysctl.d(5) allows both separators; the segments are the API reference's (PodSecurityContext, sysctls).
+_SYSCTL_SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SYSCTL = re.compile(rf"({_SYSCTL_SEGMENT}[\./])*{_SYSCTL_SEGMENT}")
+_SYSCTL_LENGTH = 253
 
 
 def _containers(out: Causes, path: str, spec: Object) -> None:
@@ -99,6 +105,9 @@ def _security(out: Causes, path: str, context: Object, spec: Object) -> None:
         name = sysctl.get("name")
         if not name:
             out.append(causes.required(f"{path}.sysctls[{index}].name"))
+        elif len(name) > _SYSCTL_LENGTH or not _SYSCTL.fullmatch(name):
+            detail = f"must have at most {_SYSCTL_LENGTH} characters and match regex ^{_SYSCTL.pattern}$"
+            out.append(causes.invalid(f"{path}.sysctls[{index}].name", name, detail))
         elif name in seen:
             out.append(causes.duplicate(f"{path}.sysctls[{index}].name", name))
         seen.add(name)

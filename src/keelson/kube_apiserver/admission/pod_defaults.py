@@ -10,7 +10,7 @@ from typing import Any
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 
-from .chains import CREATE, Attributes
+from .chains import CREATE, UPDATE, Attributes
 from .lookups import Lookups
 
 _SECONDS = 300
@@ -23,14 +23,20 @@ def _new_pod(attributes: Attributes) -> Object | None:
     return attributes.object if attributes.operation == CREATE and attributes.qualified == "pods" else None
 
 
+def _updated_pod(attributes: Attributes) -> Object | None:
+    if attributes.operation != UPDATE or attributes.qualified != "pods" or attributes.subresource:
+        return None
+    return attributes.object
+
+
 class DefaultTolerationSeconds:
     """A pod outlives five minutes of its node's silence, unless it says otherwise."""
 
     name = "DefaultTolerationSeconds"
 
     async def mutate(self, attributes: Attributes) -> None:
-        """Add the two tolerations where nothing tolerates those taints yet."""
-        pod = _new_pod(attributes)
+        """Add the two tolerations where nothing tolerates those taints yet; an update may not lose them either."""
+        pod = _new_pod(attributes) or _updated_pod(attributes)
         if pod is None:
             return
         stated = pod["spec"].get("tolerations") or []
@@ -58,7 +64,17 @@ class Priority:
         self._lookups = lookups
 
     async def mutate(self, attributes: Attributes) -> None:
-        """Resolve the class's name, or the global default. 403 where the class does not exist."""
+        """Resolve the class's name, or the global default. 403 where the class does not exist.
+
+        An update that says nothing of what was resolved keeps it.
+        """
+        updated = _updated_pod(attributes)
+        if updated is not None:
+            before = (attributes.old or {}).get("spec") or {}
+            for field in ("priority", "preemptionPolicy"):
+                if updated["spec"].get(field) is None and before.get(field) is not None:
+                    updated["spec"][field] = before[field]
+            return
         pod = _new_pod(attributes)
         if pod is None:
             return

@@ -385,12 +385,10 @@ class Objects:
         if (uid := metadata.get("uid")) and uid != meta.uid(old):
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta.uid(old)}"
             raise errors.conflict(resource.plural, name, why, group=resource.group)
+        # First, as the decoder does it upstream: what only leaves out what was defaulted changes nothing.
+        self._defaults(served, new)
         strategies.prepare_update(resource, new, old, now=context.now, subresource=subresource)
         metadata = new["metadata"]
-        if subresource == "binding":
-            # Being put on a node is not a change of what the user desires.
-            metadata["generation"] = meta.metadata(old).get("generation", 1)
-        self._defaults(served, new)
         attributes = Attributes(
             context, UPDATE, resource, namespace, name, subresource, object=new, old=old, options=options
         )
@@ -403,6 +401,7 @@ class Objects:
                 strategies.prepare_update(resource, new, old, now=context.now, subresource=subresource)
                 metadata = new["metadata"]
             self._defaults(served, new)
+        strategies.count_generation(resource, new, old, subresource=subresource)
         if not owned:
             fields = managed_fields.update(
                 served.schema, old, new, manager=context.manager,

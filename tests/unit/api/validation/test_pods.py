@@ -225,3 +225,11 @@ def test_ended_containers_stay_ended(update: Check) -> None:
     found = update("pods", pod(restartPolicy="Never"), running, subresource="status", status=status)
     assert [field for field, _ in found] == ["status.containerStatuses[0].state"]
     assert update("pods", pod(restartPolicy="OnFailure"), running, subresource="status", status=status) == []
+
+
+def test_names_of_sysctls_have_their_form(create: Check) -> None:
+    names = ["kernel.shmmax", "net/ipv4/ip_forward", "foo-", "bar..", "x" * 254]
+    obj = pod(securityContext={"sysctls": [{"name": name, "value": "1"} for name in names]})
+    found = create("pods", obj)
+    assert [field for field, _ in found] == [f"spec.securityContext.sysctls[{index}].name" for index in (2, 3, 4)]
+    assert found[0][1].startswith('Invalid value: "foo-": must have at most 253 characters and match regex ^(')

@@ -56,6 +56,7 @@ def parser() -> Parser:
     # authentication
     found.text("--client-ca-file", help="CA of client certificates")
     found.boolean("--anonymous-auth", True, help="whether requests without credentials are anonymous")
+    _add_external_authentication(found)
     found.boolean("--enable-bootstrap-token-auth", False, help="accept bootstrap tokens")
     found.strings("--service-account-issuer", help="issuers of service-account tokens, the first signs")
     found.strings("--service-account-key-file", help="public keys that verify service-account tokens")
@@ -96,6 +97,22 @@ def parser() -> Parser:
     _add_audit(found)
     logs.add_flags(found)
     return found
+
+
+def _add_external_authentication(found: Parser) -> None:
+    found.text("--authentication-config", help="AuthenticationConfiguration file")
+    found.text("--oidc-issuer-url", help="issuer of ID tokens")
+    found.text("--oidc-client-id", help="audience of ID tokens")
+    found.text("--oidc-ca-file", help="CA of the issuer's serving certificate")
+    found.text("--oidc-username-claim", "sub", help="claim with the user's name")
+    found.text("--oidc-username-prefix", help="put before names; - for none")
+    found.text("--oidc-groups-claim", help="claim with the user's groups")
+    found.text("--oidc-groups-prefix", help="put before groups")
+    found.strings("--oidc-signing-algs", ["RS256"], help="algorithms of signatures that are accepted")
+    found.mapping("--oidc-required-claim", help="claims that must be there, with their values")
+    found.text("--authentication-token-webhook-config-file", help="kubeconfig of the server that knows tokens")
+    found.text("--authentication-token-webhook-version", "v1beta1", choices=("v1", "v1beta1"), help="of TokenReview")
+    found.duration("--authentication-token-webhook-cache-ttl", 120.0, help="how long its answers are believed")
 
 
 def _add_audit(found: Parser) -> None:
@@ -174,6 +191,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for network in ranges:
         if network.max_prefixlen - network.prefixlen > (20 if network.version == 4 else 64):
             refuse("--service-cluster-ip-range", f"{network} is too large: at most 20 bits (64 for IPv6) of addresses")
+    if found.authentication_config and found.oidc_issuer_url:
+        refuse("--authentication-config", "can not be used with --oidc-* flags")
     if bool(found.service_account_issuer) != bool(found.service_account_signing_key_file):
         refuse("--service-account-issuer", "goes together with --service-account-signing-key-file")
     if found.service_account_issuer and not found.service_account_key_file:

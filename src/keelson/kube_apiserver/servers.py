@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,14 +40,10 @@ from .aggregation.remotes import Transports
 from .aggregation.routes import Routes
 from .aggregation.services import Services
 from .audit import auditors
-from .authentication.bootstrap_tokens import BootstrapTokens
-from .authentication.certificates import Authorities, Certificates
+from .authentication.assemblies import Assembly as Authentication
 from .authentication.credentials import Ground
-from .authentication.front_proxies import FrontProxies, Headers
-from .authentication.legacy_tokens import LAST_USED, LegacyTokens
-from .authentication.tokens import Issuer, Tokens, load_public_keys
-from .authentication.unions import Authenticator
-from .authentication.unions import Union as Authentication
+from .authentication.legacy_tokens import LAST_USED
+from .authentication.tokens import Issuer
 from .authorization.nodes import Nodes
 from .authorization.rbac import Rbac
 from .authorization.reviews import Reviews
@@ -80,6 +76,7 @@ from .registry.listing import Lists
 from .registry.objects import Objects
 from .registry.patching import Patches
 from .registry.watching import Watches
+from .reloads import Reloads
 from .services.addresses import Addresses
 from .services.allocation import Allocation
 from .services.ports import Ports
@@ -140,9 +137,11 @@ class Server:
         self.upkeep = Upkeep(self.catalogue, self.objects, self.deletions, self.definitions)
         self.handlers.missing = self.definitions.missing
         self.rbac: Rbac | None = None
-        self.tokens: Tokens | None = None
-        self.legacy_tokens: LegacyTokens | None = None
-        self.bootstrap_tokens: BootstrapTokens | None = None
+        self.authentication = Authentication(options, self._lookup, self._ground, self._mark_used)
+        self.reloads = Reloads()
+        if options.authentication_config:
+            self.reloads.add("JWT authenticators", [options.authentication_config], self.authentication.reload)
+        self.tokens = self.authentication.tokens
         self.authorizer = Authorization(self._authorizers())
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
@@ -159,7 +158,7 @@ class Server:
             self.flows = Flows(reading + mutating, options.request_timeout)
             reading = mutating = 0
         self.chain = Chain(
-            Authentication(self._authenticators(), self._anonymous),
+            self.authentication.union,
             self.authorizer,
             self.handlers,
             limits=Limits(reading, mutating),
@@ -187,37 +186,6 @@ class Server:
 
     # --- wiring
 
-    def _authenticators(self) -> list[Authenticator]:
-        options = self.options
-        found: list[Authenticator] = []
-        if options.requestheader_client_ca_file:
-            headers = Headers(
-                options.requestheader_username_headers,
-                options.requestheader_group_headers,
-                options.requestheader_uid_headers,
-                options.requestheader_extra_headers_prefix,
-            )
-            authorities = Authorities(options.requestheader_client_ca_file)
-            found.append(FrontProxies(authorities, options.requestheader_allowed_names, headers))
-        if options.client_ca_file:
-            found.append(Certificates(Authorities(options.client_ca_file)))
-        if options.service_account_issuer:
-            keys = [key for path in options.service_account_key_file for key in load_public_keys(path)]
-            lookup = self._lookup if options.service_account_lookup else None
-            self.tokens = Tokens(options.service_account_issuer, keys, self.audiences, lookup, find=self._ground)
-            found.append(self.tokens)
-            self.legacy_tokens = LegacyTokens(keys, lookup, self._mark_used)
-            found.append(self.legacy_tokens)
-        if options.enable_bootstrap_token_auth:
-            self.bootstrap_tokens = BootstrapTokens(self._lookup)
-            found.append(self.bootstrap_tokens)
-        return found
-
-    @property
-    def audiences(self) -> tuple[str, ...]:
-        """What a token for this server is for."""
-        return tuple(self.options.api_audiences or self.options.service_account_issuer)
-
     async def _lookup(self, resource: str, namespace: str, name: str) -> Object | None:
         """An object that a credential depends on: from the cache, and once more from the store where it lacks it."""
         served = self.catalogue.named(resource)
@@ -233,20 +201,6 @@ class Server:
         item = collection.items.get(key)
         return None if item is None else Ground(collection, key, item)
 
-    async def _read_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
-        if self.tokens is None:
-            return None
-        user, common = await self.tokens.read(token, audiences)
-        return None if user is None else (user, common)
-
-    async def _read_legacy_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
-        # Such a token is for this server, whatever that is called.
-        common = [each for each in audiences if each in self.audiences]
-        if self.legacy_tokens is None or (audiences and not common):
-            return None
-        user = await self.legacy_tokens.read(token)
-        return None if user is None else (user, common)
-
     async def _mark_used(self, secret: Object, day: str) -> None:
         """Label a Secret with the day on which its token was used last."""
         served = self.catalogue.named("secrets")
@@ -259,10 +213,6 @@ class Server:
         context = Reconciler(self.catalogue, self.objects).context(served, "patch")
         await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
 
-    async def _read_bootstrap_token(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
-        user = await self.bootstrap_tokens.read(token) if self.bootstrap_tokens is not None else None
-        return None if user is None else (user, list(audiences))
-
     def _quick_reads(self) -> Reads:
         reads = Reads(self.feed, self.catalogue, self.authorizer, self.flows, self.chain.limits, status_response)
         if self.rbac is not None:
@@ -272,15 +222,14 @@ class Server:
         reads.remote = self.routes.find
         self.routes.observers.append(reads.forget)
         self.chain.reads = reads
+        # The audit log records each request.
+        reads.off = self.chain.auditor is not None
         return reads
 
     def _size_of(self, info: RequestInfo) -> int:
         """How many objects the cache has of a resource."""
         served = self.catalogue.find(info.group, info.version, info.resource)
         return len(self.catalogue.collection(served)) if served is not None and served.is_stored else 0
-
-    def _anonymous(self, path: str) -> bool:
-        return bool(self.options.anonymous_auth)
 
     def _authorizers(self) -> list[Authorizer]:
         def collection(qualified: str) -> Collection:
@@ -314,8 +263,9 @@ class Server:
 
     def _add_special(self) -> None:
         special = self.handlers.special
-        readers = [self._read_token, self._read_legacy_token, self._read_bootstrap_token]
-        special.update(Reviews(self.authorizer, self.rbac, readers, self.audiences).handlers())
+        special.update(
+            Reviews(self.authorizer, self.rbac, self.authentication.readers, self.authentication.audiences).handlers()
+        )
         bindings = Bindings(self.catalogue, self.objects)
         special["bindings"] = special["pods/binding"] = bindings.handle
         special["pods/eviction"] = Evictions(self.catalogue, self.objects, self.deletions).handle
@@ -338,7 +288,7 @@ class Server:
                 self.catalogue,
                 self.objects,
                 issuer,
-                self.audiences,
+                self.authentication.audiences,
                 most_seconds=int(options.service_account_max_token_expiration),
                 extend=options.service_account_extend_token_expiration,
             ).handle
@@ -498,6 +448,8 @@ class Server:
                 gauges = Gauges(self.flows)
                 metrics.REGISTRY.register(gauges)
                 stack.callback(metrics.REGISTRY.unregister, gauges)
+            await stack.enter_async_context(self.authentication.run())
+            stack.callback(asyncio.create_task(self.reloads.run()).cancel)
             if self.chain.auditor is not None:
                 await stack.enter_async_context(self.chain.auditor.run())
             if self.options.etcd_compaction_interval:

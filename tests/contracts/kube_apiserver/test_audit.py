@@ -100,6 +100,14 @@ async def test_secrets_stay_secret(audited: Cluster) -> None:
     assert "very secret indeed" not in text
 
 
+async def test_no_road_is_too_short_to_be_seen(audited: Cluster) -> None:
+    async with audited.session() as session:
+        for number in range(3):
+            async with session.get(f"{_NAMESPACE}/configmaps/shown", headers={"Audit-ID": f"again-{number}"}) as answer:
+                assert answer.status == 200
+    assert [len(_events(audited, auditID=f"again-{number}")) for number in range(3)] == [1, 1, 1]
+
+
 async def test_refusals_and_strangers_are_recorded(audited: Cluster) -> None:
     async with audited.session("eve", ["people"]) as eve:
         async with eve.get(f"{_NAMESPACE}/secrets/hidden", headers={"Audit-ID": "refused"}) as answer:

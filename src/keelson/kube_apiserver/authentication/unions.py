@@ -1,4 +1,4 @@
-"""All authenticators as one: the first that knows the credentials decides.
+"""All authenticators as one: the first that accepts the credentials decides.
 
 Credentials that are there and wrong refuse the request even where anonymous requests are allowed, so that nobody falls
 back to less than he asked for ("Authenticating").
@@ -6,6 +6,7 @@ back to less than he asked for ("Authenticating").
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +16,8 @@ from keelson.kube_apiserver.serving.messages import Request
 
 from .credentials import Credential
 from .front_proxies import FrontProxies
+
+log = logging.getLogger(__name__)
 
 AUTHENTICATED = "system:authenticated"
 
@@ -52,13 +55,22 @@ class Union:
             if kept.header == request.headers.get("authorization", "") and kept.holds():
                 return kept.user
             connection.credential = None
+        refused: errors.StatusError | None = None
         for authenticator in self._authenticators:
-            user = await authenticator.authenticate(request)
+            try:
+                user = await authenticator.authenticate(request)
+            except errors.StatusError as error:
+                # Another one may know these credentials, or others that the request has.
+                refused = error
+                continue
             if user is not None:
                 user = authenticated(user)
                 if connection is not None and isinstance(authenticator, Remembering) and not self._proxied(request):
                     connection.credential = authenticator.credential(request, user)
                 return user
+        if refused is not None:
+            log.info("a request for %s is refused: %s", request.path, getattr(refused, "why", refused.message))
+            raise refused
         if "authorization" not in request.headers and self._anonymous(request.path):
             return ANONYMOUS
         raise errors.unauthorized()

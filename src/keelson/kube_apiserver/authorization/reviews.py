@@ -174,16 +174,20 @@ class Reviews:
         token, audiences = spec.get("token") or "", tuple(spec.get("audiences") or ())
         if not token:
             raise errors.bad_request("token is required for TokenReview in authentication")
-        try:
-            for reader in self._readers:
+        why: list[str] = []
+        for reader in self._readers:
+            try:
                 found = await reader(token, audiences or self._audiences)
-                if found is None:
-                    continue
-                user, common = found
-                status: Object = {"authenticated": True, "user": user_info(authenticated(user))}
-                if audiences:
-                    status["audiences"] = common
-                return _answer(review, status)
-        except errors.StatusError as error:
-            return _answer(review, {"user": {}, "error": f"[invalid bearer token, {error.message}]"})
+            except errors.StatusError as error:
+                why.append(getattr(error, "why", error.message))
+                continue
+            if found is None:
+                continue
+            user, common = found
+            status: Object = {"authenticated": True, "user": user_info(authenticated(user))}
+            if audiences:
+                status["audiences"] = common
+            return _answer(review, status)
+        if why:
+            return _answer(review, {"user": {}, "error": f"[invalid bearer token, {', '.join(why)}]"})
         return _answer(review, {"user": {}, "error": "invalid bearer token"})

@@ -1,0 +1,83 @@
+"""Files that are read again when they change, while the server serves: certificates, configurations.
+
+What can't be read leaves what was read before in force, and is tried again when the file changes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from keelson.component_base import metrics
+from keelson.component_base.configurations import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+# A few calls of stat(2) a second cost nothing, and need no watch that a file system may not have.
+_SECONDS = 1.0
+
+_RELOADS = metrics.counter(
+    "apiserver_file_reloads_total", "Reloads of files by what they hold and whether they succeeded.", ("what", "status")
+)
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class _Watched(NamedTuple):
+    what: str
+    paths: Sequence[Path]
+    reload: Callable[[], None]
+
+
+class Reloads:
+    """The files of one server."""
+
+    def __init__(self) -> None:
+        self._watched: list[_Watched] = []
+        self._stamps: list[_Stamp] = []
+
+    def add(self, what: str, paths: Sequence[str], reload: Callable[[], None]) -> None:
+        """Call `reload` when one of the files changes; it may raise OSError, ValueError, ConfigurationError."""
+        watched = _Watched(what, [Path(path) for path in paths], reload)
+        self._watched.append(watched)
+        self._stamps.append(_stamp(watched.paths))
+
+    async def run(self) -> None:
+        """Look for changes for ever."""
+        while self._watched:
+            await asyncio.sleep(_SECONDS)
+            for index, watched in enumerate(self._watched):
+                stamp = _stamp(watched.paths)
+                if stamp != self._stamps[index]:
+                    self._stamps[index] = stamp
+                    self._reload(watched)
+
+    def _reload(self, watched: _Watched) -> None:
+        try:
+            watched.reload()
+        except (OSError, ValueError, ConfigurationError) as error:
+            _RELOADS.labels(watched.what, "failure").inc()
+            log.error("%s can't be reloaded and stay as they were: %s", watched.what, error)
+        except Exception:
+            # Whatever is wrong with a file, the server goes on with what it has.
+            _RELOADS.labels(watched.what, "failure").inc()
+            log.exception("%s can't be reloaded and stay as they were", watched.what)
+        else:
+            _RELOADS.labels(watched.what, "success").inc()
+            log.info("%s are reloaded", watched.what)
+
+
+def _stamp(paths: Sequence[Path]) -> _Stamp:
+    found = []
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            # Between two states, as when a file is replaced by hand: what comes next is another stamp.
+            found.append((0, 0, 0))
+        else:
+            found.append((status.st_mtime_ns, status.st_ino, status.st_size))
+    return tuple(found)

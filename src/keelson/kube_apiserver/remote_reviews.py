@@ -1,0 +1,81 @@
+"""Asking another server by a review: who a token is (TokenReview), what somebody may do (SubjectAccessReview).
+
+The server is named by a kubeconfig; its URL is posted to as it is ("Webhook Token Authentication", "Webhook Mode").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import orjson
+
+from keelson.api import errors
+from keelson.api.errors import StatusError
+from keelson.api.meta import Object
+from keelson.client import kubeconfigs
+from keelson.component_base.configurations import ConfigurationError
+
+if TYPE_CHECKING:
+    from keelson.client.rest import Client
+
+# Upstream's DefaultAuthWebhookRetryBackoff.
+_ATTEMPTS, _FIRST_PAUSE, _FACTOR = 5, 0.5, 1.5
+
+
+class Reviewer:
+    """One such server. Use as an async context manager while it may be asked."""
+
+    def __init__(self, path: str, api_version: str, kind: str, *, seconds: float, attempts: int = _ATTEMPTS) -> None:
+        """`path` is that of the kubeconfig; one attempt takes at most so many `seconds`. Raises ConfigurationError."""
+        try:
+            self._config = kubeconfigs.load(path)
+            # What can't be used is to be known before the first request needs it.
+            self._config.context()
+        except (kubeconfigs.KubeconfigError, OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+        self._api_version = api_version
+        self._kind = kind
+        self._seconds = seconds
+        self._attempts = attempts
+        self._client: Client | None = None
+
+    async def __aenter__(self) -> Reviewer:
+        # The client takes memory that few servers need.
+        from keelson.client.rest import Client
+
+        self._client = Client(self._config, user_agent="kube-apiserver", timeout=self._seconds)
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.__aexit__()
+
+    async def ask(self, spec: Object) -> Object:
+        """The review's status. Raises StatusError where no usable answer came."""
+        assert self._client is not None
+        review = {"kind": self._kind, "apiVersion": self._api_version, "metadata": {}, "spec": spec}
+        body, pause = orjson.dumps(review), _FIRST_PAUSE
+        for attempt in range(1, self._attempts + 1):
+            try:
+                answer = await self._client.request(
+                    "POST", "", body=body, headers={"Content-Type": "application/json", "Accept": "application/json"}
+                )
+                break
+            except StatusError as error:
+                if attempt == self._attempts or not (error.code >= 500 or error.code == 429):
+                    raise
+                await asyncio.sleep(pause)
+                pause *= _FACTOR
+        try:
+            found = orjson.loads(answer)
+        except orjson.JSONDecodeError as error:
+            raise errors.internal("the webhook's answer is no JSON") from error
+        if not isinstance(found, dict) or not isinstance(found.get("status"), dict):
+            raise errors.internal(f"the webhook's answer is no {self._kind} with a status")
+        status: Object = found["status"]
+        return status

@@ -31,7 +31,10 @@ class Assembly:
     """The authenticators of one server. `tokens` is None where it has no service-account tokens."""
 
     def __init__(self, options: argparse.Namespace, lookup: Lookup, find: Find, mark_used: Mark) -> None:
-        """`lookup` and `find` give the objects that credentials depend on; `mark_used` notes the use of one. Raises FatalError."""
+        """`lookup` and `find` give the objects that credentials depend on; `mark_used` notes that one was used.
+
+        Raises FatalError.
+        """
         self._options = options
         self.audiences = tuple(options.api_audiences or options.service_account_issuer)
         self.tokens: Tokens | None = None

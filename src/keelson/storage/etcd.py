@@ -1,6 +1,6 @@
 """The store on etcd 3.4 and above, over its gRPC API.
 
-Channels are grpc.aio's, one an endpoint, opened on first use; calls go to one endpoint until it fails, then to the
+Channels are one an endpoint, opened on first use; calls go to one endpoint until it fails, then to the
 next. A read moves on silently. A write moves on only where it is certain that it was never taken in; else the caller
 learns that its outcome is unknown, because repeating a compare-and-swap would report a conflict with itself.
 
@@ -15,14 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import grpc
-import grpc.aio
 
 from ._gen import etcd_pb2 as pb
 from .errors import (
@@ -33,21 +30,12 @@ from .errors import (
     StorageError,
     UnavailableError,
 )
+from .grpc_channels import CallError, Channel, Stream
 from .stores import Batch, Entry, Event, Found, Page, range_end
 
 log = logging.getLogger(__name__)
 
-_METADATA = grpc.aio.Metadata(("hasleader", "true"))
-_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.enable_retries", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
+_METADATA = {"hasleader": "true"}
 # Details with which etcd, or gRPC before it reached etcd, says that a request was not taken in.
 _NOT_TAKEN = ("no leader", "failed to connect", "connection refused", "not capable", "too many requests")
 # A lease is shared by keys of one time to live that are written within this share of it.
@@ -86,52 +74,43 @@ class _Member:
 
     def __init__(self, endpoint: str, settings: Settings) -> None:
         self.endpoint = endpoint
-        scheme, _, target = endpoint.rstrip("/").partition("://")
-        if scheme == "https":
-            credentials = grpc.ssl_channel_credentials(
-                *(_content(path) for path in (settings.ca_file, settings.key_file, settings.certificate_file))
-            )
-            self.channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
-        else:
-            self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        self.range = self._unary("KV/Range", pb.RangeResponse)
-        self.txn = self._unary("KV/Txn", pb.TxnResponse)
-        self.compact = self._unary("KV/Compact", pb.CompactionResponse)
-        self.lease_grant = self._unary("Lease/LeaseGrant", pb.LeaseGrantResponse)
-        self.status = self._unary("Maintenance/Status", pb.StatusResponse)
-        self.watch = self.channel.stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=pb.WatchRequest.SerializeToString,
-            response_deserializer=pb.WatchResponse.FromString,
-        )
+        self.channel = Channel(endpoint.rstrip("/"), _context(endpoint, settings), _METADATA)
+        method = self.channel.method
+        self.range = method("/etcdserverpb.KV/Range"), pb.RangeResponse
+        self.txn = method("/etcdserverpb.KV/Txn"), pb.TxnResponse
+        self.compact = method("/etcdserverpb.KV/Compact"), pb.CompactionResponse
+        self.lease_grant = method("/etcdserverpb.Lease/LeaseGrant"), pb.LeaseGrantResponse
+        self.status = method("/etcdserverpb.Maintenance/Status"), pb.StatusResponse
+        self._watch = method("/etcdserverpb.Watch/Watch")
 
-    def _unary(self, method: str, response: Any) -> Any:
-        return self.channel.unary_unary(
-            f"/etcdserverpb.{method}",
-            request_serializer=_serialize,
-            response_deserializer=response.FromString,
-        )
+    async def call(self, method: tuple[bytes, Any], request: Any, timeout: float) -> Any:
+        """The answer. Raises CallError."""
+        headers, answer = method
+        return answer.FromString(await self.channel.unary(headers, request.SerializeToString(), timeout))
+
+    async def watch(self, request: pb.WatchRequest, timeout: float) -> Stream:
+        """A stream that watches. Raises CallError."""
+        return await self.channel.stream(self._watch, request.SerializeToString(), timeout)
 
 
-def _serialize(message: Any) -> bytes:
-    encoded: bytes = message.SerializeToString()
-    return encoded
+def _context(endpoint: str, settings: Settings) -> ssl.SSLContext | None:
+    if not endpoint.startswith("https://"):
+        return None
+    context = ssl.create_default_context(cafile=settings.ca_file or None)
+    if settings.certificate_file:
+        context.load_cert_chain(settings.certificate_file, settings.key_file)
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
-def _content(path: str) -> bytes | None:
-    return Path(path).read_bytes() if path else None
-
-
-def _translated(error: grpc.aio.AioRpcError) -> StorageError:
-    details = error.details() or ""
-    code = error.code()
-    if code == grpc.StatusCode.OUT_OF_RANGE:
+def _translated(error: CallError) -> StorageError:
+    details, code = error.details, error.code
+    if code == "OUT_OF_RANGE":
         return CompactedError() if "compacted" in details else FutureRevisionError(details)
-    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if code == "RESOURCE_EXHAUSTED":
         return UnavailableError(f"etcd refuses writes: {details}")
-    return UnavailableError(
-        f"etcd: {code.name}: {details}", ambiguous=not any(text in details.lower() for text in _NOT_TAKEN)
-    )
+    ambiguous = error.sent and not any(text in details.lower() for text in _NOT_TAKEN)
+    return UnavailableError(f"etcd: {code}: {details}", ambiguous=ambiguous)
 
 
 def _entry(kv: pb.KeyValue) -> Entry:
@@ -152,7 +131,7 @@ class _Watch:
         self._prefix = prefix
         self._after = after
         self._member = member
-        self._call = member.watch(metadata=_METADATA)
+        self._call: Stream | None = None
         self._closed = False
         self._honest = True
         self._batches = 0
@@ -169,35 +148,35 @@ class _Watch:
         )
         try:
             async with asyncio.timeout(timeout):
-                await self._call.write(pb.WatchRequest(create_request=create))
+                self._call = await self._member.watch(pb.WatchRequest(create_request=create), timeout)
                 answer = await self._call.read()
-                told = await self._member.status(pb.StatusRequest(), metadata=_METADATA)
+                told = await self._member.call(self._member.status, pb.StatusRequest(), timeout)
                 self._honest = honest_progress(told.version)
         except TimeoutError as error:
-            self._call.cancel()
+            await self.close()
             raise UnavailableError("etcd did not confirm a watch in time") from error
-        except grpc.aio.AioRpcError as error:
+        except CallError as error:
+            await self.close()
             raise _translated(error) from error
-        if answer is grpc.aio.EOF:
+        if answer is None:
             raise UnavailableError("etcd ended the watch")
-        _refuse_cancelled(answer)
+        _refuse_cancelled(pb.WatchResponse.FromString(answer))
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         pending: list[Event] = []
+        assert self._call is not None
         while True:
             try:
-                answer: Any = await self._call.read()
-            except asyncio.CancelledError:
-                # grpc.aio reports a call that `close` cancelled in the same way as a cancelled task.
+                message = await self._call.read()
+            except CallError as error:
                 if self._closed:
                     return
-                raise
-            except grpc.aio.AioRpcError as error:
                 raise _translated(error) from error
-            if answer is grpc.aio.EOF:
-                if self._closed:
-                    return
+            if self._closed:
+                return
+            if message is None:
                 raise UnavailableError("etcd ended the watch")
+            answer = pb.WatchResponse.FromString(message)
             _refuse_cancelled(answer)
             pending += [Event(_entry(event.kv), event.type == pb.Event.DELETE) for event in answer.events]
             if answer.fragment:
@@ -217,9 +196,10 @@ class _Watch:
             if self._marking is None or self._marking.done():
                 self._marking = asyncio.create_task(self._mark())
             return
+        assert self._call is not None
         try:
-            await self._call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            self._call.write(pb.WatchRequest(progress_request=pb.WatchProgressRequest()).SerializeToString())
+        except CallError as error:
             raise UnavailableError("the watch has ended") from error
 
     async def _mark(self) -> None:
@@ -231,13 +211,14 @@ class _Watch:
         put = pb.PutRequest(key=(self._prefix + _MARKER).encode())
         request = pb.TxnRequest(success=[pb.RequestOp(request_put=put)])
         try:
-            await self._member.txn(request, timeout=_MARKER_SECONDS, metadata=_METADATA)
-        except grpc.aio.AioRpcError as error:
-            log.debug("no marker was written: %s", error.details())
+            await self._member.call(self._member.txn, request, _MARKER_SECONDS)
+        except CallError as error:
+            log.debug("no marker was written: %s", error)
 
     async def close(self) -> None:
         self._closed = True
-        self._call.cancel()
+        if self._call is not None:
+            self._call.close()
         if self._marking is not None:
             self._marking.cancel()
 
@@ -281,10 +262,10 @@ class EtcdStore:
             tried += 1
             left = max(deadline - time.monotonic(), 0.001)
             try:
-                return await getattr(member, method)(request, timeout=min(attempt, left), metadata=_METADATA)
-            except grpc.aio.AioRpcError as error:
+                return await member.call(getattr(member, method), request, min(attempt, left))
+            except CallError as error:
                 found = _translated(error)
-                if not isinstance(found, UnavailableError) or error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if not isinstance(found, UnavailableError) or error.code == "RESOURCE_EXHAUSTED":
                     raise found from error
                 self._rotate(member)
                 if time.monotonic() >= deadline or (found.ambiguous and not reads):

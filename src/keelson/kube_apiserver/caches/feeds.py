@@ -328,6 +328,9 @@ class Feed:
                     revision = await self._store.revision()
                 except storage_errors.StorageError as error:
                     failure = error
+                    # The store had its whole timeout: who came meanwhile is not kept waiting for another.
+                    asked += self._askers
+                    self._askers = []
                 else:
                     if revision < known and resets == self._resets:
                         self._rewind(revision)

@@ -33,6 +33,8 @@ from .serving.request_infos import RequestInfo
 Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
 
 _DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
+# The verbs of what is never stored: reviews, bindings.
+_ONLY_ASKED = ("create",)
 _VALIDATION = ("Ignore", "Warn", "Strict")
 # The key of the handler of every custom resource's scale.
 CUSTOM_SCALE = "*/scale"
@@ -149,6 +151,8 @@ class Handlers:
         if served.custom and info.subresource == "scale" and "scale" in resource.subresources:
             special = self.special[CUSTOM_SCALE]
         if special is not None:
+            if resource.verbs == _ONLY_ASKED:
+                negotiate(request.headers.get("accept", ""), whole=True)
             response = await special(context, request, served)
             return None if response is None else renegotiated(request, response)
         if info.subresource:

@@ -327,3 +327,14 @@ async def test_an_update_without_what_is_defaulted_asks_for_nothing_new(client: 
     updated = await client.update("daemonsets.apps", body)
     assert updated["metadata"]["generation"] == 1
     assert updated["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "1"}
+
+
+async def test_what_is_not_stored_has_no_table(cluster: Cluster) -> None:
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    review = {**body, "spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    async with cluster.session() as session:
+        for accept, status in ((table, 406), (f"{table},application/json", 201)):
+            async with session.post(path, json=review, headers={"Accept": accept}) as answer:
+                assert answer.status == status

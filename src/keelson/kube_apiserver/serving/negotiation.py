@@ -52,11 +52,12 @@ def preferences(accept: str) -> list[tuple[str, dict[str, str], float]]:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, *, custom: bool = False, watch: bool = False) -> Form:
+def negotiate(accept: str, *, custom: bool = False, watch: bool = False, whole: bool = False) -> Form:
     """The first acceptable form in the client's order of preference. Raises StatusError 406.
 
     Where a client likes JSON and protobuf alike it gets JSON, which costs the server nothing to make. Objects of
-    `custom` resources have no protobuf, but their metadata has; a Table is JSON or YAML.
+    `custom` resources have no protobuf, but their metadata has; a Table is JSON or YAML. With `whole` there is neither:
+    what is not stored has no metadata to show.
     """
     if not accept or accept == JSON:
         return DEFAULT
@@ -69,7 +70,7 @@ def negotiate(accept: str, *, custom: bool = False, watch: bool = False) -> Form
             media = JSON
         as_kind = parameters.get("as", "")
         if as_kind:
-            if as_kind not in _AS or parameters.get("g") != "meta.k8s.io" or parameters.get("v") != "v1":
+            if whole or as_kind not in _AS or parameters.get("g") != "meta.k8s.io" or parameters.get("v") != "v1":
                 continue
             as_kind = _AS[as_kind]
         if not _producible(media, as_kind, custom=custom) or parameters.get("stream", "watch") not in ("", "watch"):

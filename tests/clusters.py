@@ -65,13 +65,13 @@ class Stack:
     clone: Path
     name: str
 
-    def make(self, *arguments: str) -> str:
+    def make(self, *arguments: str, seconds: float = _PATIENCE_SECONDS) -> str:
         """Run make on the stack; return its standard output. Raises AssertionError with its last lines if it fails."""
-        return succeeded(self.try_make(*arguments), f"make {' '.join(arguments)}")
+        return succeeded(self.try_make(*arguments, seconds=seconds), f"make {' '.join(arguments)}")
 
-    def try_make(self, *arguments: str) -> Ended:
+    def try_make(self, *arguments: str, seconds: float = _PATIENCE_SECONDS) -> Ended:
         """Run make on the stack and tell how it ended."""
-        return run(["make", "--silent", *arguments, f"ENV={self.name}"], directory=self.clone)
+        return run(["make", "--silent", *arguments, f"ENV={self.name}"], directory=self.clone, seconds=seconds)
 
     def pulumi(self, *arguments: str) -> Ended:
         """Run pulumi as README tells a user who goes without make."""
@@ -177,8 +177,14 @@ class Namespace:
             raise AssertionError(f"{subject}: {ended.told}\n{state}")
 
 
-def run(arguments: list[str], *, directory: Path | None = None, stdin: str | None = None) -> Ended:
-    """Run a program to its end, whatever that is."""
+def run(
+    arguments: list[str],
+    *,
+    directory: Path | None = None,
+    stdin: str | None = None,
+    seconds: float = _PATIENCE_SECONDS,
+) -> Ended:
+    """Run a program to its end, whatever that is, within so many seconds."""
     done = subprocess.run(
         arguments,
         cwd=directory,
@@ -188,7 +194,7 @@ def run(arguments: list[str], *, directory: Path | None = None, stdin: str | Non
         text=True,
         check=False,
         env=environment(),
-        timeout=_PATIENCE_SECONDS,
+        timeout=seconds,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -204,7 +210,7 @@ def succeeded(ended: Ended, what: str) -> str:
 
 def environment() -> dict[str, str]:
     """Return the environment of a user of the copy, which has its own backend, passphrase and virtual environment."""
-    foreign = ("PULUMI_", "VIRTUAL_ENV", "MAKE", "MFLAGS", "KUBECONFIG", "ENV", "HOST", "CMD", "STATE")
+    foreign = ("PULUMI_", "VIRTUAL_ENV", "MAKE", "MFLAGS", "KUBECONFIG", "ENV", "HOST", "CMD", "STATE", "AREA", "FOCUS")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 

@@ -138,6 +138,14 @@ class Environment:
     def _compiled(self, source: str, variables: Mapping[str, Type], *, patches: bool = False) -> Program:
         return programs.compile(source, variables, patches=patches)
 
+    def problem(self, source: str) -> str:
+        """What is wrong with an expression that may give anything, "" where nothing is."""
+        try:
+            self._compiled(source, self._authorized)
+        except CelError as error:
+            return f"compilation failed: {error}"
+        return ""
+
     def condition(self, source: str) -> Program:
         """The program of an expression that must give true or false. Raises ExpressionError."""
         return self.compile(source, BOOL)

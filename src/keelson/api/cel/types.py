@@ -159,7 +159,8 @@ def _least(schema: Schema) -> int:
 
 def _text(schema: Schema) -> Type:
     rules = schema.constraints
-    form = rules.get("format", "")
+    # Schemas of built-in kinds have their formats elsewhere than those of CRDs.
+    form = rules.get("format", "") or schema.format
     most = MAX_REQUEST_BYTES - 2
     if rules.get("maxLength") is not None:
         # Characters have up to four bytes.
@@ -171,27 +172,34 @@ def _text(schema: Schema) -> Type:
     match form:
         case "byte":
             return Type("bytes", limit=most)
-        case "date" | "date-time":
+        case "date" | "date-time" | "micro-time":
             return TIMESTAMP
         case "duration":
             return DURATION
     return Type("string", limit=most)
 
 
-def of_schema(schema: Schema, *, root: bool = False) -> Type | None:
-    """The type of what a structural schema describes; None where rules may not look (unknown fields)."""
+def of_schema(schema: Schema, *, root: bool = False, within: frozenset[str] = frozenset()) -> Type | None:
+    """The type of what a schema describes; None where rules may not look (unknown fields).
+
+    `within` are the names of the built-in definitions around it: one that holds itself is of any type inside.
+    """
+    if schema.name and schema.properties:
+        if schema.name in within:
+            return DYN
+        within |= {schema.name}
     rules = schema.constraints
     if schema.format == "int-or-string":
         return DYN
     match schema.type:
         case "array":
-            item = of_schema(schema.items) if schema.items is not None else None
+            item = of_schema(schema.items, within=within) if schema.items is not None else None
             if item is None or schema.items is None:
                 return None
             most = rules.get("maxItems")
             return list_of(item, most if most is not None else (MAX_REQUEST_BYTES - 2) // (_least(schema.items) + 1))
         case "object":
-            return _object(schema, root=root)
+            return _object(schema, within, root=root)
         case "boolean":
             return BOOL
         case "integer":
@@ -203,9 +211,9 @@ def of_schema(schema: Schema, *, root: bool = False) -> Type | None:
     return None
 
 
-def _object(schema: Schema, *, root: bool) -> Type | None:
+def _object(schema: Schema, within: frozenset[str], *, root: bool) -> Type | None:
     if schema.additional_properties is not None:
-        value = of_schema(schema.additional_properties)
+        value = of_schema(schema.additional_properties, within=within)
         if value is None:
             return None
         most = schema.constraints.get("maxProperties")
@@ -218,7 +226,7 @@ def _object(schema: Schema, *, root: bool) -> Type | None:
             identity = {"name": ("name", STRING), "generateName": ("generateName", STRING)}
             fields[name] = (name, Type("ObjectMeta", fields=identity))
             continue
-        found = of_schema(child)
+        found = of_schema(child, within=within)
         spelled = escaped(name)
         if found is not None and spelled:
             fields[spelled] = (name, found)

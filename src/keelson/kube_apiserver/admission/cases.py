@@ -137,27 +137,27 @@ class Case:
             return Kind(*_KINDS[subresource])
         return Kind(resource.group, resource.version, resource.kind)
 
-    def shown(self, resource: Resource, *, anew: bool = False) -> Shown:
+    async def shown(self, resource: Resource, *, anew: bool = False) -> Shown:
         """The request by a resource that `matched` gave. With `anew` the object is converted again: it has changed."""
         if anew or resource not in self._shown:
             attributes = self.attributes
             self._shown[resource] = Shown(
                 resource,
                 self.kind(resource),
-                self._converted(attributes.object, attributes.resource, resource),
-                self._converted(attributes.old, attributes.resource, resource),
+                await self._converted(attributes.object, attributes.resource, resource),
+                await self._converted(attributes.old, attributes.resource, resource),
             )
         return self._shown[resource]
 
-    def draft(self, resource: Resource) -> Shown:
+    async def draft(self, resource: Resource) -> Shown:
         """As `shown`, for those who may still change the object: without what is only said after them."""
-        shown = self.shown(resource, anew=True)
+        shown = await self.shown(resource, anew=True)
         if self.attributes.operation == CREATE and not self.attributes.subresource and shown.object is not None:
             for field in _LATER:
                 shown.object.get("metadata", {}).pop(field, None)
         return shown
 
-    def _converted(self, obj: Object | None, source: Resource, target: Resource) -> Object | None:
+    async def _converted(self, obj: Object | None, source: Resource, target: Resource) -> Object | None:
         if obj is None:
             return None
         found: Object = copy.deepcopy(obj)
@@ -166,14 +166,18 @@ class Case:
         here, there = self.served(source), self.served(target)
         if here is None or there is None:
             raise errors.internal(f"unable to convert to {target.api_version}, Kind={target.kind}: unknown kind")
+        if there.view is not None:
+            return await there.view.decoded(found)
+        if here.view is not None:
+            return await here.view.to_stored(found)
         if here.conversion is not None:
             found = here.conversion.to_stored(found)
         return there.conversion.from_stored(found) if there.conversion is not None else found
 
-    def accept(self, shown: Shown, changed: Object) -> None:
+    async def accept(self, shown: Shown, changed: Object) -> None:
         """Put an object that was changed in a shown version in the place of the request's."""
         attributes = self.attributes
-        back = self._converted(changed, shown.resource, attributes.resource)
+        back = await self._converted(changed, shown.resource, attributes.resource)
         assert back is not None
         assert attributes.object is not None
         attributes.object.clear()

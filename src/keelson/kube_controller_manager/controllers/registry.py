@@ -30,6 +30,7 @@ from .service_account_token import ServiceAccountTokenController
 from .stateful_set import StatefulSetController
 from .taint_eviction import TaintEvictionController
 from .ttl_after_finished import TtlAfterFinishedController
+from .validating_admission_policy_status import ValidatingAdmissionPolicyStatusController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountTokenController,
@@ -57,6 +58,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DisruptionController,
     PodGarbageCollector,
     ResourceQuotaController,
+    ValidatingAdmissionPolicyStatusController,
 )
 
 

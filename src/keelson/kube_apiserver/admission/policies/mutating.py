@@ -89,7 +89,7 @@ class MutatingPolicies:
     async def _applied(self, case: Case, match: Match, *, due: bool) -> tuple[bool, str]:
         """(whether the policy was called, the first problem)."""
         policy, namespace = match.policy, await case.namespace()
-        shown = case.draft(match.resource)
+        shown = await case.draft(match.resource)
         if policy.conditions:
             started = time.perf_counter()
             verdict = await self._conditions(case, shown, match, namespace)
@@ -125,7 +125,7 @@ class MutatingPolicies:
         from .decisions.mutations import MutationError, mutated
 
         assert match.binding is not None
-        shown = case.draft(match.resource)
+        shown = await case.draft(match.resource)
         obj = shown.object
         if obj is None:
             return ""
@@ -147,7 +147,7 @@ class MutatingPolicies:
                     conform(case.served(shown.resource), shown, new, field_validation=strict)
                 except errors.StatusError as error:
                     raise errors.internal(error.message) from error
-                case.accept(shown, new)
+                await case.accept(shown, new)
         metrics.mutated(match.policy.name, match.binding.name, time.perf_counter() - started, problem)
         return problem
 

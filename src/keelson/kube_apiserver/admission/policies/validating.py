@@ -81,7 +81,7 @@ class ValidatingPolicies:
         policy, binding = match.policy, match.binding
         assert binding is not None
         variables = self._expressions.variables(
-            case, case.shown(match.resource), params=match.param, namespace=await case.namespace()
+            case, await case.shown(match.resource), params=match.param, namespace=await case.namespace()
         )
         started = time.perf_counter()
         outcome = await expressions.decided(partial(judged, policy, variables))

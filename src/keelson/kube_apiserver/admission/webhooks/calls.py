@@ -45,7 +45,7 @@ class Caller:
         resource = await case.matched(hook.criteria)
         if resource is None:
             return None
-        shown = case.draft(resource) if self.kind == metrics.MUTATING else case.shown(resource)
+        shown = await (case.draft(resource) if self.kind == metrics.MUTATING else case.shown(resource))
         return shown if not hook.conditions or await self._conditions(case, hook, shown) else None
 
     async def _conditions(self, case: Case, hook: Hook, shown: Shown) -> bool:

@@ -91,7 +91,9 @@ class MutatingWebhooks:
     async def _called(self, case: Case, hook: Hook, shown: Shown, place: str) -> bool:
         """Whether the webhook changed the object."""
         response = await self._caller.call(case, hook, shown, _PREFIX + place)
-        changed = response is not None and response.patch is not None and self._patched(case, hook, shown, response)
+        changed = (
+            response is not None and response.patch is not None and await self._patched(case, hook, shown, response)
+        )
         annotations = case.attributes.context.annotations
         about: dict[str, Any] = {"configuration": hook.configuration, "webhook": hook.name}
         annotations[_PREFIX + place] = orjson.dumps({**about, "mutated": changed}).decode()
@@ -100,7 +102,7 @@ class MutatingWebhooks:
             annotations[_PATCH_PREFIX + place] = orjson.dumps(patch).decode()
         return changed
 
-    def _patched(self, case: Case, hook: Hook, shown: Shown, response: Any) -> bool:
+    async def _patched(self, case: Case, hook: Hook, shown: Shown, response: Any) -> bool:
         if shown.object is None:
             why = "attempted to modify the object, which is not supported for this operation"
             raise errors.internal(f'admission webhook "{hook.name}" {why}')
@@ -115,7 +117,7 @@ class MutatingWebhooks:
             raise errors.internal(_told(error)) from error
         if patched == shown.object:
             return False
-        case.accept(shown, patched)
+        await case.accept(shown, patched)
         return True
 
 

@@ -8,7 +8,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,17 @@ class ClientConfig:
             context.load_verify_locations(cadata=self.ca_data.decode())
         else:
             context.load_default_certs()
+        self.identify(context)
+        return context
+
+    def identify(self, context: ssl.SSLContext) -> None:
+        """Show this certificate, if there is one; OSError or ssl.SSLError where a file can't be used."""
         if self.certificate:
             _with_files(context, self.certificate, self.key)
-        return context
+
+    def bearer(self) -> str:
+        """The token of now, "" where there is none; OSError where its file can't be read."""
+        return self.token or (Path(self.token_file).read_text(encoding="ascii").strip() if self.token_file else "")
 
 
 def _with_files(context: ssl.SSLContext, certificate: bytes | str, key: bytes | str) -> None:
@@ -72,15 +80,33 @@ def _with_files(context: ssl.SSLContext, certificate: bytes | str, key: bytes | 
 
 def load(path: str, *, context: str = "") -> ClientConfig:
     """The configuration of a context (default: the file's current one); KubeconfigError where it can't be used."""
+    return parse(_read(path), where=path, folder=Path(path).parent, context=context)
+
+
+def _read(path: str) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise KubeconfigError(f"{path}: {error.strerror}") from error
     try:
-        document = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise KubeconfigError(f"{path}: not valid YAML") from error
-    return parse(document, where=path, folder=Path(path).parent, context=context)
+
+
+def users(path: str) -> tuple[dict[str, ClientConfig], str]:
+    """(the credentials of every user of a file, without a server; the current context's user or "").
+
+    For files that say who to be towards which server, by the names of users. Raises KubeconfigError.
+    """
+    document = _read(path)
+    if not isinstance(document, dict) or document.get("kind") != "Config":
+        raise KubeconfigError(f"{path}: not a kubeconfig (kind: Config)")
+    reader = _Reader(path, Path(path).parent)
+    found = {entry["name"]: reader.user(entry.get("user") or {}) for entry in document.get("users") or []}
+    current = document.get("current-context") or ""
+    chosen = _named(document, "contexts", "context", current, path) if current else {}
+    return found, str(chosen.get("user") or "")
 
 
 def parse(document: Any, *, where: str, folder: Path, context: str = "") -> ClientConfig:
@@ -94,15 +120,12 @@ def parse(document: Any, *, where: str, folder: Path, context: str = "") -> Clie
     if not cluster.get("server"):
         raise KubeconfigError(f'{where}: cluster "{chosen.get("cluster")}" has no server')
     reader = _Reader(where, folder)
-    return ClientConfig(
+    return replace(
+        reader.user(user),
         server=str(cluster["server"]).rstrip("/"),
         ca_data=reader.content(cluster, "certificate-authority"),
         tls_server_name=cluster.get("tls-server-name", ""),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        certificate=reader.data_or_path(user, "client-certificate"),
-        key=reader.data_or_path(user, "client-key"),
-        token=user.get("token", ""),
-        token_file=reader.path(user.get("tokenFile", "")),
     )
 
 
@@ -137,6 +160,15 @@ class _Reader:
             return path.read_bytes()
         except OSError as error:
             raise KubeconfigError(f"{self.where}: {name} {path}: {error.strerror}") from error
+
+    def user(self, entry: Mapping[str, Any]) -> ClientConfig:
+        return ClientConfig(
+            server="",
+            certificate=self.data_or_path(entry, "client-certificate"),
+            key=self.data_or_path(entry, "client-key"),
+            token=entry.get("token", ""),
+            token_file=self.path(entry.get("tokenFile", "")),
+        )
 
     def data_or_path(self, entry: Mapping[str, Any], name: str) -> bytes | str:
         return self.data(entry, name) or self.path(entry.get(name, ""))

@@ -78,6 +78,7 @@ def parser() -> Parser:
     found.strings("--authorization-mode", ["AlwaysAllow"], help=f"modes in order: {','.join(MODES)}")
     found.strings("--enable-admission-plugins", help="plugins beside the default ones")
     found.strings("--disable-admission-plugins", help="default plugins to leave out")
+    found.text("--admission-control-config-file", help="AdmissionConfiguration file")
     # cluster
     found.network("--service-cluster-ip-range", "10.0.0.0/24", help="CIDRs of ClusterIPs")
     found.text("--service-node-port-range", "30000-32767", help="range of node ports")

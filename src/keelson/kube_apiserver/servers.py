@@ -31,6 +31,7 @@ from keelson.storage.transformers import Identity, Transformer
 from . import versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
+from .admission.configurations import Configurations
 from .admission.dynamic import Dynamic
 from .admission.lookups import Lookups
 from .aggregation.availability import Availability
@@ -145,9 +146,19 @@ class Server:
         self.authorizer = Authorization(self._authorizers())
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
-        self.dynamic_admission = Dynamic(
-            self.catalogue, self.objects, lookups, self.authorizer, self.webhook_clients, disabled=disabled
-        )
+        try:
+            configurations = Configurations.load(options.admission_control_config_file)
+            self.dynamic_admission = Dynamic(
+                self.catalogue,
+                self.objects,
+                lookups,
+                self.authorizer,
+                self.webhook_clients,
+                disabled=disabled,
+                configurations=configurations,
+            )
+        except ConfigurationError as error:
+            raise FatalError(f"argument --admission-control-config-file: {error}") from error
         self.admission.use(
             plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled, self.dynamic_admission)
         )

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from keelson.client.kubeconfigs import ClientConfig
 from keelson.kube_apiserver.services.resolvers import Place, ResolveError, cluster_place
 from keelson.kube_apiserver.webhooks.clients import CallError, Clients
+from keelson.kube_apiserver.webhooks.credentials import Credentials
 from tests.contracts.kube_apiserver.api_servers import Authority
 from tests.contracts.kube_apiserver.webhook_servers import WebhookServer
 
@@ -156,3 +158,26 @@ def test_services_lead_to_their_cluster_address() -> None:
         cluster_place({"metadata": {"name": "hook"}, "spec": {"clusterIP": "10.0.0.9", "ports": ports}}, 80)
     with pytest.raises(ResolveError, match='cannot route to service with ClusterIP "None"'):
         cluster_place({"spec": {"clusterIP": "None", "ports": ports}}, 443)
+
+
+async def test_a_webhook_that_asks_for_credentials_gets_them(tmp_path: Path) -> None:
+    clients_of = Authority("clients")
+    certificate, key = clients_of.issue("kube-apiserver")
+    async with WebhookServer(tmp_path, clients=clients_of) as server:
+        server.raw["/who"] = _who
+        clients = Clients(_Services(None))  # type: ignore[arg-type]
+        identity = ClientConfig(server="", certificate=certificate, key=key, token="secret")
+        credentials = Credentials({f"127.0.0.1:{server.port}": identity})
+        try:
+            answer = await clients.call(server.config("/who"), b"{}", 5, credentials=credentials)
+            assert answer == b"kube-apiserver Bearer secret"
+            assert await clients.call(server.config("/who"), b"{}", 5) == b"nobody -"
+        finally:
+            await clients.close()
+
+
+async def _who(request: web.Request) -> web.Response:
+    assert request.transport is not None
+    certificate = request.transport.get_extra_info("peercert") or {}
+    names = [value for part in certificate.get("subject", ()) for field, value in part if field == "commonName"]
+    return web.Response(text=f"{(names or ['nobody'])[0]} {request.headers.get('Authorization', '-')}")

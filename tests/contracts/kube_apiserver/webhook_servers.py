@@ -32,15 +32,23 @@ def denied(message: str, **status: Any) -> Review:
 
 
 class WebhookServer:
-    """Serves while its context is open. `reviews` answers admission reviews by path, `raw` anything."""
+    """Serves while its context is open. `reviews` answers admission reviews by path, `raw` anything.
 
-    def __init__(self, folder: Path, *, names: tuple[str, ...] = ("localhost",)) -> None:
+    With `clients` it asks for certificates of that authority.
+    """
+
+    def __init__(
+        self, folder: Path, *, names: tuple[str, ...] = ("localhost",), clients: Authority | None = None
+    ) -> None:
         self.authority = Authority("webhooks")
         certificate, key = self.authority.issue("webhook", names=names, addresses=["127.0.0.1"])
         pair = folder / "webhook.pem"
         pair.write_bytes(certificate + key)
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(pair)
+        if clients is not None:
+            self._context.load_verify_locations(cadata=clients.pem.decode())
+            self._context.verify_mode = ssl.CERT_OPTIONAL
         self.reviews: dict[str, Handler] = {}
         self.raw: dict[str, Callable[[web.Request], Any]] = {}
         # (path with query, request of the review), in the order in which they came.

@@ -19,7 +19,10 @@ from urllib.parse import urlsplit
 
 from keelson.api import errors
 from keelson.api.meta import Object
+from keelson.client.kubeconfigs import ClientConfig
 from keelson.kube_apiserver.services.resolvers import ResolveError, Resolver
+
+from .credentials import ANONYMOUS, Credentials
 
 if TYPE_CHECKING:
     import aiohttp
@@ -75,7 +78,7 @@ class Clients:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, ClientConfig | None], ssl.SSLContext] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -83,31 +86,42 @@ class Clients:
             await self._session.close()
             self._session = None
 
-    async def call(self, config: Object, body: bytes, seconds: float, *, tell_timeout: bool = False) -> bytes:
+    async def call(
+        self,
+        config: Object,
+        body: bytes,
+        seconds: float,
+        *,
+        tell_timeout: bool = False,
+        credentials: Credentials = ANONYMOUS,
+    ) -> bytes:
         """The answer's body to a POST of JSON, within `seconds` from connecting to its last byte.
 
-        `config` is a WebhookClientConfig; with `tell_timeout` the webhook is told how long it is waited for. Raises
-        CallError with upstream's words.
+        `config` is a WebhookClientConfig; with `tell_timeout` the webhook is told how long it is waited for, and
+        `credentials` say who the API server is to it. Raises CallError with upstream's words.
         """
         query = f"?timeout={math.ceil(seconds)}s" if tell_timeout else ""
         shown = _shown(config) + query
         try:
             async with asyncio.timeout(seconds):
-                return await self._post(config, body, query)
+                return await self._post(config, body, query, credentials)
         except TimeoutError as error:
             raise CallError(f'Post "{shown}": context deadline exceeded') from error
         except (ResolveError, ssl.SSLError, OSError, errors.StatusError, ValueError) as error:
             raise CallError(f'Post "{shown}": {_reason(error)}') from error
 
-    async def _post(self, config: Object, body: bytes, query: str) -> bytes:
+    async def _post(self, config: Object, body: bytes, query: str, credentials: Credentials) -> bytes:
         import aiohttp
 
         address = await self._address(config, query)
-        context = self._context(config.get("caBundle") or "")
+        identity = credentials.of(address.host)
+        context = self._context(config.get("caBundle") or "", identity)
         if self._session is None:
             self._session = _session()
         trace = SimpleNamespace(reused=False)
         headers = {"Host": address.host, "Content-Type": "application/json", "Accept": "application/json, */*"}
+        if identity is not None and (token := identity.bearer()):
+            headers["Authorization"] = f"Bearer {token}"
         while True:
             try:
                 async with self._session.post(
@@ -145,9 +159,10 @@ class Clients:
         url = f"https://{host}:{place.port}{_path(service.get('path'))}{query}"
         return _Address(url, shown, f"{name}:{port}", name)
 
-    def _context(self, bundle: str) -> ssl.SSLContext:
+    def _context(self, bundle: str, identity: ClientConfig | None) -> ssl.SSLContext:
         """TLS that trusts the bundle, or the host's authorities where there is none. Raises SSLError, ValueError."""
-        context = self._contexts.get(bundle)
+        key = bundle, identity
+        context = self._contexts.get(key)
         if context is None:
             try:
                 data = base64.b64decode(bundle, validate=True).decode("ascii") if bundle else None
@@ -159,7 +174,9 @@ class Clients:
             context.hostname_checks_common_name = False
             if len(self._contexts) >= _MOST_CONTEXTS:
                 del self._contexts[next(iter(self._contexts))]
-            self._contexts[bundle] = context
+            if identity is not None:
+                identity.identify(context)
+            self._contexts[key] = context
         return context
 
 

@@ -16,6 +16,7 @@ from keelson.kube_apiserver.admission import expressions, metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown
 from keelson.kube_apiserver.admission.expressions import Expressions
 from keelson.kube_apiserver.webhooks.clients import CallError, Clients
+from keelson.kube_apiserver.webhooks.credentials import ANONYMOUS, Credentials
 
 from . import reviews
 from .hooks import Hook
@@ -39,6 +40,7 @@ class Caller:
     clients: Clients
     expressions: Expressions
     kind: str
+    credentials: Credentials = ANONYMOUS
 
     async def matched(self, case: Case, hook: Hook) -> Shown | None:
         """The request as the webhook is to be shown it, None where it is not to be called. Raises StatusError."""
@@ -120,7 +122,9 @@ class Caller:
             raise _FailedError(hook.name, f"could not create admission objects: {error}", 400) from error
         body = reviews.encoded(version, uid, request, shown.object, shown.old)
         try:
-            answer = await self.clients.call(dict(hook.client), body, hook.seconds, tell_timeout=True)
+            answer = await self.clients.call(
+                dict(hook.client), body, hook.seconds, tell_timeout=True, credentials=self.credentials
+            )
         except CallError as error:
             raise _FailedError(hook.name, f"failed to call webhook: {error}", error.code) from error
         try:

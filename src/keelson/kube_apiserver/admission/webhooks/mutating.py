@@ -26,6 +26,7 @@ from keelson.kube_apiserver.admission.sources import Source
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.webhooks.clients import Clients
+from keelson.kube_apiserver.webhooks.credentials import ANONYMOUS, Credentials
 
 from . import hooks
 from .calls import Caller
@@ -49,10 +50,11 @@ class MutatingWebhooks:
         lookups: Lookups,
         expressions: Expressions,
         clients: Clients,
+        credentials: Credentials = ANONYMOUS,
     ) -> None:
         self._catalogue = catalogue
         self._lookups = lookups
-        self._caller = Caller(clients, expressions, metrics.MUTATING)
+        self._caller = Caller(clients, expressions, metrics.MUTATING, credentials)
         self._source: Source[list[Hook]] = Source(catalogue, objects, _RESOURCE, hooks.of)
         self._source.on_change = self._reload
         self.sources = [self._source]

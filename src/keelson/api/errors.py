@@ -70,9 +70,15 @@ def not_found(resource: str, name: str, *, group: str = "") -> StatusError:
     return StatusError(404, "NotFound", f'{_qualified(resource, group)} "{name}" not found', details)
 
 
+class PathNotFoundError(StatusError):
+    """404 for a path that names nothing on this server: upstream answers it in plain text, without a Status."""
+
+    TEXT = "404 page not found\n"
+
+
 def path_not_found() -> StatusError:
     """404: the path names no resource of this server."""
-    return StatusError(404, "NotFound", "the server could not find the requested resource", {})
+    return PathNotFoundError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def already_exists(resource: str, name: str, *, group: str = "") -> StatusError:

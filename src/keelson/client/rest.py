@@ -325,6 +325,25 @@ def _query(**fields: str) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
+# What an answer without a Status means by its code alone, as client-go has it.
+_REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    406: "NotAcceptable",
+    409: "Conflict",
+    410: "Gone",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+
 async def _status_error(response: aiohttp.ClientResponse) -> errors.StatusError:
     body = await response.read()
     try:
@@ -335,7 +354,9 @@ async def _status_error(response: aiohttp.ClientResponse) -> errors.StatusError:
         found = errors.StatusError.from_status(status, response.status)
     else:
         text = body[:200].decode(errors="replace").strip()
-        found = errors.StatusError(response.status, "", text or response.reason or "unknown")
+        found = errors.StatusError(
+            response.status, _REASONS.get(response.status, ""), text or response.reason or "unknown"
+        )
     if (wait := response.headers.get("Retry-After", "")).isdecimal():
         found.details.setdefault("retryAfterSeconds", int(wait))
     return found

@@ -107,7 +107,11 @@ class Limits:
 
 def status_response(error: errors.StatusError) -> Response:
     """The answer that an error is."""
-    headers: list[tuple[str, str]] = [("Cache-Control", "no-cache, private")]
+    if isinstance(error, errors.PathNotFoundError):
+        # Clients tell it from an object that isn't there by its form, and name what they asked for themselves.
+        headers = [("Cache-Control", "no-cache, private"), ("X-Content-Type-Options", "nosniff")]
+        return Response(error.code, error.TEXT.encode(), "text/plain; charset=utf-8", headers)
+    headers = [("Cache-Control", "no-cache, private")]
     if wait := error.details.get("retryAfterSeconds"):
         headers.append(("Retry-After", str(wait)))
     if error.code == 401:

@@ -128,7 +128,6 @@ async def test_watches_in_protobuf(session: aiohttp.ClientSession, client: Clien
         ("/api/v1", 200, "APIResourceList"),
         ("/apis", 200, "APIGroupList"),
         ("/api", 200, "APIVersions"),
-        ("/none-such", 404, "Status"),
     ],
 )
 async def test_what_is_no_object_of_the_store_is_protobuf_too(

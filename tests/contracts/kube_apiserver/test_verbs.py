@@ -338,3 +338,14 @@ async def test_what_is_not_stored_has_no_table(cluster: Cluster) -> None:
         for accept, status in ((table, 406), (f"{table},application/json", 201)):
             async with session.post(path, json=review, headers={"Accept": accept}) as answer:
                 assert answer.status == status
+
+
+async def test_an_ending_namespace_is_the_reason_before_what_it_lacks(client: Client, namespace: str) -> None:
+    # Nobody finalizes it here, so it stays as it is: ending, and without its account.
+    await client.delete("namespaces", namespace)
+    await client.delete("serviceaccounts", "default", namespace=namespace)
+    pod = {"metadata": {"name": "p", "namespace": namespace}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    with pytest.raises(StatusError) as caught:
+        await client.create("pods", pod)
+    assert caught.value.code == 403
+    assert "because it is being terminated" in caught.value.message

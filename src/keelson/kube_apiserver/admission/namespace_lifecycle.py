@@ -16,11 +16,13 @@ class NamespaceLifecycle:
     """Reads namespaces."""
 
     name = "NamespaceLifecycle"
+    # It changes nothing, but comes before those that do: what an ending namespace lacks must not be the answer.
+    mutates_deletions = True
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
 
-    async def validate(self, attributes: Attributes) -> None:
+    async def mutate(self, attributes: Attributes) -> None:
         """Refuse with 403 or 404 what the namespace's life does not allow."""
         resource = attributes.resource
         if attributes.operation == DELETE and resource.qualified == "namespaces" and attributes.name in _IMMORTAL:

@@ -20,7 +20,7 @@ from keelson.component_base import durations, metrics
 from .audit.auditors import Auditor
 from .authentication import impersonation
 from .authentication.unions import Union as Authentication
-from .authorization.unions import Authorizer, refusal
+from .authorization.unions import Authorizer, Verdict, refusal
 from .encodings.answers import renegotiated
 from .flow_control.flows import Flows, seats
 from .flow_control.levels import RejectedError, Ticket
@@ -239,11 +239,12 @@ class Chain:
         else:
             user = await self._audited(self.auditor, request, info)
         if any(name.startswith("impersonate-") for name in request.headers):
-            user = impersonation.applied(user, request, self._authorizer)
+            user = await impersonation.applied(user, request, self._authorizer)
             if request.audit is not None:
                 request.audit.impersonated(user)
         if info.is_resource and info.subresource in _LONG_RUNNING:
-            self._authorize(request, info, user)
+            answer = self._authorizer.authorize(user, info)
+            self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
             self._go_on(request)
             with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
                 return await self._dispatch(request, info, user)
@@ -297,8 +298,7 @@ class Chain:
         finally:
             settled()
 
-    def _authorize(self, request: Request, info: RequestInfo, user: User) -> None:
-        verdict = self._authorizer.authorize(user, info)
+    def _permit(self, request: Request, info: RequestInfo, user: User, verdict: Verdict) -> None:
         if request.audit is not None:
             request.audit.annotations[_DECISION] = "allow" if verdict.allowed else "forbid"
             request.audit.annotations[_REASON] = verdict.reason
@@ -308,7 +308,8 @@ class Chain:
             raise errors.method_not_allowed(request.method, info.resource)
 
     async def _run(self, request: Request, info: RequestInfo, user: User) -> Response | None:
-        self._authorize(request, info, user)
+        answer = self._authorizer.authorize(user, info)
+        self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
         if info.verb == "watch":
             self._go_on(request)
             with _LONG.labels("WATCH", info.resource, info.subresource).track_inprogress():

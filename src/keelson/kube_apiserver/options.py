@@ -17,9 +17,7 @@ from keelson.component_base.flags import Parser
 from .admission.plugins import KNOWN
 from .audit.backends import FORMATS
 from .audit.backends import MODES as MODES_OF_AUDIT
-
-MODES = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
-_SERVED_MODES = ("AlwaysAllow", "AlwaysDeny", "RBAC", "Node")
+from .authorization.configurations import MODES, SERVED_MODES
 
 
 def parser() -> Parser:
@@ -75,7 +73,12 @@ def parser() -> Parser:
     found.text("--proxy-client-cert-file", help="certificate shown to aggregated servers")
     found.text("--proxy-client-key-file", help="its key")
     # authorisation and admission
-    found.strings("--authorization-mode", ["AlwaysAllow"], help=f"modes in order: {','.join(MODES)}")
+    found.strings("--authorization-mode", help=f"modes in order, AlwaysAllow without any: {','.join(MODES)}")
+    found.text("--authorization-config", help="AuthorizationConfiguration file, in place of the other flags")
+    found.text("--authorization-webhook-config-file", help="kubeconfig of the server that the mode Webhook asks")
+    found.text("--authorization-webhook-version", "v1beta1", choices=("v1", "v1beta1"), help="of SubjectAccessReview")
+    found.duration("--authorization-webhook-cache-authorized-ttl", 300.0, help="how long what it allows is believed")
+    found.duration("--authorization-webhook-cache-unauthorized-ttl", 30.0, help="how long its refusals are believed")
     found.strings("--enable-admission-plugins", help="plugins beside the default ones")
     found.strings("--disable-admission-plugins", help="default plugins to leave out")
     found.text("--admission-control-config-file", help="AdmissionConfiguration file")
@@ -164,10 +167,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             refuse(_flag(flag), "can not be negative value")
     if found.enable_priority_and_fairness and found.max_requests_inflight + found.max_mutating_requests_inflight < 1:
         refuse("--max-requests-inflight", "and --max-mutating-requests-inflight must add up to more than 0")
+    if found.authorization_config and (found.authorization_mode or found.authorization_webhook_config_file):
+        refuse("--authorization-config", "can not be used with --authorization-mode or --authorization-webhook-*")
+    if len(set(found.authorization_mode)) != len(found.authorization_mode):
+        refuse("--authorization-mode", "has a mode more than once")
+    if found.authorization_webhook_config_file and "Webhook" not in found.authorization_mode:
+        refuse("--authorization-webhook-config-file", "can not be used without the mode Webhook")
     for mode in found.authorization_mode:
         if mode not in MODES:
             refuse("--authorization-mode", f'"{mode}" is not one of {", ".join(MODES)}')
-        if mode not in _SERVED_MODES:
+        if mode not in SERVED_MODES:
             refuse("--authorization-mode", f'"{mode}" is not supported yet')
     for flag, names in (
         ("--enable-admission-plugins", found.enable_admission_plugins),

@@ -6,7 +6,6 @@ The server is named by a kubeconfig; its URL is posted to as it is ("Webhook Tok
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import orjson
@@ -25,7 +24,7 @@ _ATTEMPTS, _FIRST_PAUSE, _FACTOR = 5, 0.5, 1.5
 
 
 class Reviewer:
-    """One such server. Use as an async context manager while it may be asked."""
+    """One such server; `close` it when it is asked no more."""
 
     def __init__(self, path: str, api_version: str, kind: str, *, seconds: float, attempts: int = _ATTEMPTS) -> None:
         """`path` is that of the kubeconfig; one attempt takes at most so many `seconds`. Raises ConfigurationError."""
@@ -41,28 +40,30 @@ class Reviewer:
         self._attempts = attempts
         self._client: Client | None = None
 
-    async def __aenter__(self) -> Reviewer:
-        # The client takes memory that few servers need.
-        from keelson.client.rest import Client
+    async def _connected(self) -> Client:
+        if self._client is None:
+            # The client takes memory that few servers need.
+            from keelson.client.rest import Client
 
-        self._client = Client(self._config, user_agent="kube-apiserver", timeout=self._seconds)
-        await self._client.__aenter__()
-        return self
+            client = Client(self._config, user_agent="kube-apiserver", timeout=self._seconds)
+            await client.__aenter__()
+            self._client = client
+        return self._client
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if self._client is not None:
-            await self._client.__aexit__()
+    async def close(self) -> None:
+        """Close its connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.__aexit__()
 
     async def ask(self, spec: Object) -> Object:
         """The review's status. Raises StatusError where no usable answer came."""
-        assert self._client is not None
+        client = await self._connected()
         review = {"kind": self._kind, "apiVersion": self._api_version, "metadata": {}, "spec": spec}
         body, pause = orjson.dumps(review), _FIRST_PAUSE
         for attempt in range(1, self._attempts + 1):
             try:
-                answer = await self._client.request(
+                answer = await client.request(
                     "POST", "", body=body, headers={"Content-Type": "application/json", "Accept": "application/json"}
                 )
                 break

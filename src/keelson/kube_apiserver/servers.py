@@ -45,15 +45,11 @@ from .authentication.assemblies import Assembly as Authentication
 from .authentication.credentials import Ground
 from .authentication.legacy_tokens import LAST_USED
 from .authentication.tokens import Issuer
-from .authorization.nodes import Nodes
-from .authorization.rbac import Rbac
+from .authorization.assemblies import POLICY
+from .authorization.assemblies import Assembly as Authorization
 from .authorization.reviews import Reviews
-from .authorization.unions import AlwaysAllow, AlwaysDeny, Authorizer
-from .authorization.unions import Union as Authorization
-from .bootstrap import policies
 from .bootstrap.instances import Instance
 from .bootstrap.reconcilers import Reconciler
-from .caches.collections import Collection
 from .caches.feeds import Feed
 from .chains import Chain, Limits, PathHandler, status_response
 from .compaction import Compactor
@@ -100,8 +96,6 @@ _WITHDRAWAL_SECONDS = 3.0
 # How long connections have to end once no request is answered on them any more.
 _CLOSING_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
-_RBAC = "rbac.authorization.k8s.io"
-_POLICY = (f"roles.{_RBAC}", f"clusterroles.{_RBAC}", f"rolebindings.{_RBAC}", f"clusterrolebindings.{_RBAC}")
 
 
 class Server:
@@ -137,13 +131,15 @@ class Server:
         self.definitions = Definitions(self.catalogue, self.objects, self.feed, self.webhook_clients, root)
         self.upkeep = Upkeep(self.catalogue, self.objects, self.deletions, self.definitions)
         self.handlers.missing = self.definitions.missing
-        self.rbac: Rbac | None = None
+        self.authorization = Authorization(options, lambda name: self.catalogue.collection(self.catalogue.named(name)))
+        self.authorizer, self.rbac = self.authorization.union, self.authorization.rbac
         self.authentication = Authentication(options, self._lookup, self._ground, self._mark_used)
         self.reloads = Reloads()
         if options.authentication_config:
             self.reloads.add("JWT authenticators", [options.authentication_config], self.authentication.reload)
+        if options.authorization_config:
+            self.reloads.add("authorizers", [options.authorization_config], self._reload_authorizers)
         self.tokens = self.authentication.tokens
-        self.authorizer = Authorization(self._authorizers())
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins
         try:
@@ -224,10 +220,14 @@ class Server:
         context = Reconciler(self.catalogue, self.objects).context(served, "patch")
         await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
 
+    def _reload_authorizers(self) -> None:
+        self.authorization.reload()
+        self.reads.forget()
+
     def _quick_reads(self) -> Reads:
         reads = Reads(self.feed, self.catalogue, self.authorizer, self.flows, self.chain.limits, status_response)
         if self.rbac is not None:
-            for name in _POLICY:
+            for name in POLICY:
                 self.catalogue.collection(self.catalogue.named(name)).observers.append(reads.forget)
         reads.special = self.handlers.special
         reads.remote = self.routes.find
@@ -241,36 +241,6 @@ class Server:
         """How many objects the cache has of a resource."""
         served = self.catalogue.find(info.group, info.version, info.resource)
         return len(self.catalogue.collection(served)) if served is not None and served.is_stored else 0
-
-    def _authorizers(self) -> list[Authorizer]:
-        def collection(qualified: str) -> Collection:
-            return self.catalogue.collection(self.catalogue.named(qualified))
-
-        made: list[Authorizer] = []
-        for mode in self.options.authorization_mode:
-            match mode:
-                case "AlwaysAllow":
-                    made.append(AlwaysAllow())
-                case "AlwaysDeny":
-                    made.append(AlwaysDeny())
-                case "RBAC":
-                    self.rbac = Rbac(*(collection(name) for name in _POLICY))
-                    made.append(self.rbac)
-                case "Node":
-                    pods, claims, volumes = (
-                        collection(name) for name in ("pods", "persistentvolumeclaims", "persistentvolumes")
-                    )
-                    made.append(Nodes(pods, claims, volumes, policies.node_rules()))
-        return made
-
-    def _warm(self) -> list[str]:
-        """The resources without whose caches no request can be let in."""
-        modes = self.options.authorization_mode
-        return [
-            *(_POLICY if "RBAC" in modes else ()),
-            *(("pods", "persistentvolumes") if "Node" in modes else ()),
-            "namespaces",
-        ]
 
     def _add_special(self) -> None:
         special = self.handlers.special
@@ -460,6 +430,7 @@ class Server:
                 metrics.REGISTRY.register(gauges)
                 stack.callback(metrics.REGISTRY.unregister, gauges)
             await stack.enter_async_context(self.authentication.run())
+            await stack.enter_async_context(self.authorization.run())
             stack.callback(asyncio.create_task(self.reloads.run()).cancel)
             if self.chain.auditor is not None:
                 await stack.enter_async_context(self.chain.auditor.run())
@@ -533,7 +504,7 @@ class Server:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Load what every request needs and write what every cluster has."""
-        for name in self._warm():
+        for name in (*self.authorization.warm, "namespaces"):
             await self.feed.ready(self.catalogue.named(name).prefix)
         await self.definitions.start()
         await self.dynamic_admission.load()

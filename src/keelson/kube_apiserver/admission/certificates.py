@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from keelson.api import errors
 from keelson.kube_apiserver.admission.chains import CREATE, UPDATE, Attributes
-from keelson.kube_apiserver.authorization.unions import MASTERS, Authorizer
+from keelson.kube_apiserver.authorization.unions import MASTERS, Authorizer, decided
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 _RESOURCE = "certificatesigningrequests.certificates.k8s.io"
@@ -52,17 +52,17 @@ class Certificates:
         if attributes.operation == CREATE:
             self._check_subject(attributes, new.get("spec") or {})
         elif attributes.operation == UPDATE and attributes.subresource == "approval":
-            self._demand(attributes, "approve", signer)
+            await self._demand(attributes, "approve", signer)
         elif attributes.operation == UPDATE and attributes.subresource == "status":
             before, after = old.get("status") or {}, new.get("status") or {}
             if before.get("certificate") != after.get("certificate") or _failed(before) != _failed(after):
-                self._demand(attributes, "sign", signer)
+                await self._demand(attributes, "sign", signer)
 
-    def _demand(self, attributes: Attributes, verb: str, signer: str) -> None:
+    async def _demand(self, attributes: Attributes, verb: str, signer: str) -> None:
         domain = signer.partition("/")[0] + "/*"
         for name in (signer, domain):
             info = RequestInfo(True, verb, "", "certificates.k8s.io", "v1", "", "signers", "", name)
-            if self._authorizer.authorize(attributes.context.user, info).allowed:
+            if (await decided(self._authorizer, attributes.context.user, info)).allowed:
                 return
         user = attributes.context.user.name
         why = f'user not permitted to {verb} requests with signerName "{signer}"'

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from keelson.api import errors
 from keelson.kube_apiserver.admission.chains import CREATE, UPDATE, Attributes
 from keelson.kube_apiserver.authorization.rbac import Rbac, Rule, covers
-from keelson.kube_apiserver.authorization.unions import MASTERS, Authorizer
+from keelson.kube_apiserver.authorization.unions import MASTERS, Authorizer, decided
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -36,23 +36,23 @@ class Escalations:
         if attributes.qualified in _ROLES:
             if old is not None and old.get("rules") == new.get("rules"):
                 return
-            if not self._may(attributes, "escalate", attributes.resource.plural, attributes.name):
+            if not await self._may(attributes, "escalate", attributes.resource.plural, attributes.name):
                 self._check(attributes, new.get("rules") or [])
         elif attributes.qualified in _BINDINGS:
             if old is not None and all(old.get(field) == new.get(field) for field in ("subjects", "roleRef")):
                 return
             reference = new.get("roleRef") or {}
             kind, name = reference.get("kind") or "", reference.get("name") or ""
-            if self._may(attributes, "bind", "clusterroles" if kind == "ClusterRole" else "roles", name):
+            if await self._may(attributes, "bind", "clusterroles" if kind == "ClusterRole" else "roles", name):
                 return
             rules = self._rbac.role_rules(kind, attributes.namespace, name)
             if rules is None:
                 raise errors.not_found("clusterroles" if kind == "ClusterRole" else "roles", name, group=_GROUP)
             self._check(attributes, rules)
 
-    def _may(self, attributes: Attributes, verb: str, resource: str, name: str) -> bool:
+    async def _may(self, attributes: Attributes, verb: str, resource: str, name: str) -> bool:
         info = RequestInfo(True, verb, "", _GROUP, "v1", attributes.namespace, resource, "", name)
-        return self._authorizer.authorize(attributes.context.user, info).allowed is True
+        return (await decided(self._authorizer, attributes.context.user, info)).allowed is True
 
     def _check(self, attributes: Attributes, wanted: Sequence[Rule]) -> None:
         user = attributes.context.user

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from keelson.component_base.configurations import ConfigurationError
 from keelson.component_base.daemons import FatalError
@@ -108,13 +108,15 @@ class Assembly:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Fetch keys and keep connections to webhooks while the context is open."""
-        async with AsyncExitStack() as stack:
-            if self._token_webhook is not None:
-                await stack.enter_async_context(self._token_webhook.reviewer)
-            if self._issuers is not None:
-                self._issuers.start()
-                stack.callback(self._issuers.stop)
+        if self._issuers is not None:
+            self._issuers.start()
+        try:
             yield
+        finally:
+            if self._issuers is not None:
+                self._issuers.stop()
+            if self._token_webhook is not None:
+                await self._token_webhook.reviewer.close()
 
     # --- for TokenReview
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from keelson.api import errors
-from keelson.kube_apiserver.authorization.unions import Authorizer, refusal
+from keelson.kube_apiserver.authorization.unions import Authorizer, decided, refusal
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -23,7 +23,7 @@ def _asked(resource: str, name: str, *, group: str = "", namespace: str = "", su
     return RequestInfo(True, "impersonate", "", group, "v1", namespace, resource, subresource, name)
 
 
-def applied(user: User, request: Request, authorizer: Authorizer) -> User:
+async def applied(user: User, request: Request, authorizer: Authorizer) -> User:
     """The user whom the request acts as. Raises StatusError 400, 403."""
     headers = request.headers
     if not any(name.startswith("impersonate-") for name in headers):
@@ -54,7 +54,7 @@ def applied(user: User, request: Request, authorizer: Authorizer) -> User:
     for key, values in extra.items():
         wanted += [_asked("userextras", value, group=_AUTHENTICATION, subresource=key) for value in values]
     for info in wanted:
-        verdict = authorizer.authorize(user, info)
+        verdict = await decided(authorizer, user, info)
         if verdict.allowed is not True:
             raise refusal(user, info, verdict.reason)
     if name == "system:anonymous":

@@ -22,7 +22,7 @@ from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 from .rbac import Rbac
-from .unions import MASTERS, Authorizer
+from .unions import MASTERS, Authorizer, decided
 
 _ALL_RULES: list[Mapping[str, Any]] = [
     {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
@@ -105,8 +105,8 @@ class Reviews:
             "tokenreviews.authentication.k8s.io": self.token,
         }
 
-    def _verdict(self, user: User, info: RequestInfo) -> Object:
-        verdict = self._authorizer.authorize(user, info)
+    async def _verdict(self, user: User, info: RequestInfo) -> Object:
+        verdict = await decided(self._authorizer, user, info)
         status: Object = {"allowed": verdict.allowed is True}
         if verdict.allowed is False:
             status["denied"] = True
@@ -122,7 +122,7 @@ class Reviews:
             message = "Invalid value: at least one of user or group must be specified"
             cause = errors.cause("spec.user", "FieldValueInvalid", message)
             raise errors.invalid(served.resource.kind, "", [cause], group=served.resource.group)
-        return _answer(review, self._verdict(user_of(spec), _info(spec)))
+        return _answer(review, await self._verdict(user_of(spec), _info(spec)))
 
     async def local(self, context: Context, request: Request, served: Served) -> Response:
         """May somebody do this in this namespace?"""
@@ -134,12 +134,12 @@ class Reviews:
             cause = errors.cause("spec.resourceAttributes.namespace", "FieldValueInvalid", message)
             raise errors.invalid(served.resource.kind, "", [cause], group=served.resource.group)
         review["metadata"]["namespace"] = context.info.namespace
-        return _answer(review, self._verdict(user_of(spec), _info(spec)))
+        return _answer(review, await self._verdict(user_of(spec), _info(spec)))
 
     async def myself(self, context: Context, request: Request, served: Served) -> Response:
         """May I do this?"""
         review = _read(context, request, served)
-        return _answer(review, self._verdict(context.user, _info(review.get("spec") or {})))
+        return _answer(review, await self._verdict(context.user, _info(review.get("spec") or {})))
 
     async def my_rules(self, context: Context, request: Request, served: Served) -> Response:
         """What may I do in this namespace?"""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from keelson.api import errors
@@ -22,6 +22,8 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+Answer = Verdict | Awaitable[Verdict]
+
 NO_OPINION = Verdict(None)
 ALLOWED = Verdict(True)
 
@@ -29,8 +31,8 @@ ALLOWED = Verdict(True)
 class Authorizer(Protocol):
     """One mode."""
 
-    def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        """Whether the user may do this. Answers at once, from what is cached."""
+    def authorize(self, user: User, info: RequestInfo) -> Answer:
+        """Whether the user may do this: at once from what is cached, or to be awaited where others must be asked."""
         ...
 
 
@@ -73,18 +75,44 @@ class Union:
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self._authorizers = authorizers
 
-    def authorize(self, user: User, info: RequestInfo) -> Verdict:
+    def use(self, authorizers: Sequence[Authorizer]) -> None:
+        """Ask these from now on."""
+        self._authorizers = authorizers
+
+    def authorize(self, user: User, info: RequestInfo) -> Answer:
         """The first opinion."""
         if MASTERS in user.groups:
             return ALLOWED
-        reasons = []
-        for authorizer in self._authorizers:
+        reasons: list[str] = []
+        following = iter(self._authorizers)
+        for authorizer in following:
             verdict = authorizer.authorize(user, info)
+            if not isinstance(verdict, Verdict):
+                return self._rest(verdict, following, reasons, user, info)
             if verdict.allowed is not None:
                 return verdict
             if verdict.reason:
                 reasons.append(verdict.reason)
         return Verdict(None, ", ".join(reasons))
+
+    async def _rest(
+        self,
+        asked: Awaitable[Verdict],
+        following: Iterator[Authorizer],
+        reasons: list[str],
+        user: User,
+        info: RequestInfo,
+    ) -> Verdict:
+        """`authorize`, from the first authorizer on that has to be waited for."""
+        verdict = await asked
+        while verdict.allowed is None:
+            if verdict.reason:
+                reasons.append(verdict.reason)
+            authorizer = next(following, None)
+            if authorizer is None:
+                return Verdict(None, ", ".join(reasons))
+            verdict = await decided(authorizer, user, info)
+        return verdict
 
     def allows_any_name(self, user: User, info: RequestInfo) -> bool:
         """Whether `info`, which names no object that can be, is allowed because any name would be.
@@ -99,6 +127,12 @@ class Union:
             if authorizer.allows_any_name(user, info):
                 return True
         return False
+
+
+async def decided(authorizer: Authorizer, user: User, info: RequestInfo) -> Verdict:
+    """What an authorizer says, waited for where it has to ask others."""
+    answer = authorizer.authorize(user, info)
+    return answer if isinstance(answer, Verdict) else await answer
 
 
 def refusal(user: User, info: RequestInfo, reason: str = "") -> errors.StatusError:

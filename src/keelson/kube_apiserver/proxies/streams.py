@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.admission.chains import CONNECT, Attributes
-from keelson.kube_apiserver.authorization.unions import Authorizer, refusal
+from keelson.kube_apiserver.authorization.unions import Authorizer, decided, refusal
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
 from keelson.kube_apiserver.registry.contexts import Context
 from keelson.kube_apiserver.registry.objects import Objects
@@ -106,7 +106,7 @@ class Streams:
         if context.info.verb == "get":
             # A WebSocket can only be opened by GET, yet it does what POST does: reading rights are not enough.
             info = dataclasses.replace(context.info, verb="create")
-            verdict = self._authorizer.authorize(context.user, info)
+            verdict = await decided(self._authorizer, context.user, info)
             if verdict.allowed is not True:
                 raise refusal(context.user, info, verdict.reason)
         pod = await kubelets.pod_of(context, self._catalogue, self._objects)

@@ -1,7 +1,8 @@
 """Reading one's own writes: objects just written that the informer has not shown yet.
 
 A controller that creates a pod and looks at its informer at once does not see it and would create another. Here what
-it wrote lies over what it reads, until the informer tells of the object or the write grows too old to be trusted.
+it wrote lies over what it reads, until the informer tells of the object as it was written or later, or the write grows
+too old to be trusted. Which of two states is the later their resource versions say (KEP-5504).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TRUSTED_FOR = 300.0
 
 
 class OwnWrites:
-    """Creations and deletions of one collection that its informer is still to show."""
+    """Creations, updates and deletions in one collection that its informer is still to show."""
 
     def __init__(self, informer: Informer, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -27,7 +28,7 @@ class OwnWrites:
         informer.add_handler(self._seen)
 
     def created(self, obj: Object) -> None:
-        """The API answered a creation with this object."""
+        """The API answered a creation or update with this object."""
         self._created[meta.key(obj)] = (obj, self._monotonic() + _TRUSTED_FOR)
 
     def deleted(self, obj: Object) -> None:
@@ -37,16 +38,31 @@ class OwnWrites:
     def _seen(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
         assert obj is not None
-        self._created.pop(meta.key(obj), None)
+        entry = self._created.get(meta.key(obj))
+        if entry is not None:
+            # The end of an earlier object of this name says nothing about ours.
+            over = meta.uid(entry[0]) == meta.uid(obj) if new is None else not _is_later(entry[0], new)
+            if over:
+                del self._created[meta.key(obj)]
         if new is None or meta.is_deleting(new):
             self._deleted.pop(meta.uid(obj), None)
 
     def over(self, seen: Iterable[Object], belongs: Callable[[Object], bool]) -> list[Object]:
-        """What the informer shows, without what was deleted and with what was created and `belongs`."""
+        """What the informer shows, without what was deleted, as it was updated, with what was created and `belongs`."""
         moment = self._monotonic()
         self._created = {key: entry for key, entry in self._created.items() if entry[1] > moment}
         self._deleted = {uid: until for uid, until in self._deleted.items() if until > moment}
-        result = [obj for obj in seen if meta.uid(obj) not in self._deleted]
+        result = [self._newest(obj) for obj in seen if meta.uid(obj) not in self._deleted]
         known = {meta.key(obj) for obj in result}
         result += [obj for key, (obj, _) in self._created.items() if key not in known and belongs(obj)]
         return result
+
+    def _newest(self, obj: Object) -> Object:
+        entry = self._created.get(meta.key(obj))
+        if entry is None or meta.uid(entry[0]) != meta.uid(obj):
+            return obj
+        return entry[0] if _is_later(entry[0], obj) else obj
+
+
+def _is_later(left: Object, right: Object) -> bool:
+    return int(meta.resource_version(left) or 0) > int(meta.resource_version(right) or 0)

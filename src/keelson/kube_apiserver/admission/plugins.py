@@ -17,6 +17,7 @@ from keelson.kube_apiserver.admission.pod_defaults import DefaultTolerationSecon
 from keelson.kube_apiserver.admission.pod_security import PodSecurity
 from keelson.kube_apiserver.admission.resource_quotas import ResourceQuota
 from keelson.kube_apiserver.admission.service_accounts import ServiceAccounts
+from keelson.kube_apiserver.admission.storage import PersistentVolumeClaimResize, StorageObjectInUseProtection
 from keelson.kube_apiserver.authorization.rbac import Rbac
 from keelson.kube_apiserver.authorization.unions import Authorizer
 
@@ -32,6 +33,8 @@ _MAKERS: dict[str, tuple[bool, Callable[[Lookups], Any]]] = {
     "DefaultTolerationSeconds": (True, lambda _: DefaultTolerationSeconds()),
     "RuntimeClass": (True, RuntimeClass),
     "DefaultStorageClass": (True, DefaultStorageClass),
+    "StorageObjectInUseProtection": (True, lambda _: StorageObjectInUseProtection()),
+    "PersistentVolumeClaimResize": (True, PersistentVolumeClaimResize),
     "DefaultIngressClass": (True, DefaultIngressClass),
 }
 # Names that upstream knows and that are not here yet, or are part of another.
@@ -42,8 +45,8 @@ KNOWN = frozenset(
         "CertificateSubjectRestriction", "ClusterTrustBundleAttest", "EventRateLimit", "ExtendedResourceToleration",
         "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology", "MutatingAdmissionPolicy",
         "MutatingAdmissionWebhook", "NamespaceAutoProvision", "NamespaceExists", "OwnerReferencesPermissionEnforcement",
-        "PersistentVolumeClaimResize", "PodNodeSelector", "PodTolerationRestriction",
-        "PodTopologyLabels", "ResourceQuota", "StorageObjectInUseProtection",
+        "PodNodeSelector", "PodTolerationRestriction",
+        "PodTopologyLabels", "ResourceQuota",
         "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "DenyServiceExternalIPs",
     }
 )  # fmt: skip

@@ -15,11 +15,13 @@ from .disruption import DisruptionController
 from .endpoint import EndpointController
 from .endpoint_slice import EndpointSliceController
 from .endpoint_slice_mirroring import EndpointSliceMirroringController
+from .ephemeral_volume import EphemeralVolumeController
 from .garbage_collector import GarbageCollector
 from .job import JobController
 from .namespace import NamespaceController
 from .node_ipam import NodeIpamController
 from .node_lifecycle import NodeLifecycleController
+from .persistent_volume_binder import PersistentVolumeBinderController
 from .pod_garbage_collector import PodGarbageCollector
 from .replica_set import ReplicaSetController, ReplicationControllerController
 from .resource_quota import ResourceQuotaController
@@ -28,6 +30,11 @@ from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
 from .stateful_set import StatefulSetController
+from .storage_protection import (
+    PersistentVolumeClaimProtectionController,
+    PersistentVolumeProtectionController,
+    VolumeAttributesClassProtectionController,
+)
 from .taint_eviction import TaintEvictionController
 from .ttl_after_finished import TtlAfterFinishedController
 from .validating_admission_policy_status import ValidatingAdmissionPolicyStatusController
@@ -57,6 +64,11 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EndpointSliceMirroringController,
     DisruptionController,
     PodGarbageCollector,
+    PersistentVolumeBinderController,
+    PersistentVolumeClaimProtectionController,
+    PersistentVolumeProtectionController,
+    VolumeAttributesClassProtectionController,
+    EphemeralVolumeController,
     ResourceQuotaController,
     ValidatingAdmissionPolicyStatusController,
 )

@@ -52,9 +52,11 @@ def _subresource(served: Served, name: str) -> tuple[Object, tuple[str, ...]]:
     return own, ("get", "patch", "update")
 
 
-def _hash(resource: str, group: str) -> str:
-    """The storageVersionHash: clients only compare it, so any stable digest serves."""
-    return base64.b64encode(hashlib.sha256(f"{group}/{resource}".encode()).digest()[:8]).decode()
+def _hash(served: Served) -> str:
+    """The storageVersionHash, by which clients see that objects are to be written anew in another version."""
+    group, _, version = served.stored_api_version.rpartition("/")
+    text = f"{group}/{served.extras.get('storedVersion') or version}/{served.resource.kind}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
 def _aggregated_version(accept: str) -> str:
@@ -143,7 +145,7 @@ class _Documents:
             if resource.categories:
                 row["categories"] = list(resource.categories)
             if each.is_stored:
-                row["storageVersionHash"] = _hash(resource.plural, group)
+                row["storageVersionHash"] = _hash(each)
             rows.append(row)
             for name in resource.subresources:
                 kind, verbs = _subresource(each, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,6 +17,7 @@ import orjson
 from keelson.api import errors
 from keelson.api.resources import Resource
 from keelson.kube_apiserver import versions
+from keelson.kube_apiserver.aggregation.openapis import OpenApis
 from keelson.kube_apiserver.encodings import swagger
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import User
@@ -37,6 +38,9 @@ class _Content(NamedTuple):
     resources: list[Resource]
     # By (group, version, kind): the structural schema and the kind of lists.
     customs: dict[tuple[str, str, str], tuple[Mapping[str, Any], str]]
+    # Of aggregated servers: entries of the index of v3, and parts of the document of v2.
+    entries: Mapping[str, Mapping[str, str]]
+    parts: Sequence[Mapping[str, Any]]
 
 
 def _media_type(accept: str, path: str) -> str:
@@ -56,9 +60,10 @@ def _has(if_none_match: str, etag: str) -> bool:
 class OpenApi:
     """The handler of /openapi/…."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, others: OpenApis) -> None:
         self._catalogue = catalogue
-        self._generation = -1
+        self._others = others
+        self._generation = (-1, -1)
         self._kept: dict[tuple[str, str], tuple[bytes, str]] = {}
         self._making: dict[str, asyncio.Lock] = {}
 
@@ -81,26 +86,35 @@ class OpenApi:
 
     async def _document(self, path: str, media_type: str) -> tuple[bytes, str]:
         """A document, compressed, and its ETag. Raises StatusError 404."""
+        parts = await self._others.swaggers() if path == "v2" else []
+        if path.startswith("v3/") and self._others.has(path.removeprefix("v3/")):
+            found = await self._others.document(path.removeprefix("v3/"))
+            if found is None:
+                raise errors.unavailable("the aggregated server's document can't be fetched now")
+            return found
         # One lock for all forms: two of them at once would need the memory of both.
         lock = self._making.setdefault(path, asyncio.Lock())
         async with lock:
-            if self._generation != self._catalogue.generation:
+            generation = self._now()
+            if self._generation != generation:
                 self._kept.clear()
-                self._generation = self._catalogue.generation
+                self._generation = generation
             kept = self._kept.get((path, media_type))
             if kept is not None:
                 return kept
-            generation = self._generation
-            made = await asyncio.to_thread(_packed, path, media_type, self._content())
+            made = await asyncio.to_thread(_packed, path, media_type, self._content(parts))
             if made is None:
                 # Whoever waits for the lock finds nothing either, and may have removed it already.
                 self._making.pop(path, None)
                 raise errors.path_not_found()
-            if generation == self._catalogue.generation:
+            if generation == self._now():
                 self._kept[path, media_type] = made
             return made
 
-    def _content(self) -> _Content:
+    def _now(self) -> tuple[int, int]:
+        return self._catalogue.generation, self._others.generation
+
+    def _content(self, parts: Sequence[Mapping[str, Any]]) -> _Content:
         """Taken here and not in the thread, since the catalogue may change meanwhile."""
         customs = {
             (served.resource.group, served.resource.version, served.resource.kind): (
@@ -110,7 +124,7 @@ class OpenApi:
             for served in self._catalogue
             if served.custom
         }
-        return _Content(list(self._catalogue.resources()), customs)
+        return _Content(list(self._catalogue.resources()), customs, self._others.entries(), parts)
 
 
 def _packed(path: str, media_type: str, content: _Content) -> tuple[bytes, str] | None:
@@ -127,12 +141,14 @@ def _made(path: str, media_type: str, content: _Content) -> bytes | None:
     resources = content.resources
     customs = {key: openapi.Custom(*custom) for key, custom in content.customs.items()}
     release = versions.info()["gitVersion"]
-    if path == "v2" and media_type == swagger.MEDIA_TYPE:
-        return swagger.document(openapi.swagger(resources, release=release, customs=customs))
     if path == "v2":
-        return openapi.document_v2(resources, release=release, customs=customs)
+        document = openapi.swagger(resources, release=release, customs=customs)
+        for part in content.parts:
+            openapi.merge(document, part)
+        return swagger.document(document) if media_type == swagger.MEDIA_TYPE else orjson.dumps(document)
     if path == "v3":
-        return orjson.dumps(openapi.index_v3(resources, customs))
+        index = openapi.index_v3(resources, customs)
+        return orjson.dumps({"paths": dict(sorted({**index["paths"], **content.entries}.items()))})
     parts = path.split("/")
     if parts[:2] == ["v3", "api"] and len(parts) == 3:
         return openapi.document_v3(resources, "", parts[2], release=release, customs=customs)

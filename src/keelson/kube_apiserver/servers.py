@@ -36,6 +36,7 @@ from .admission.dynamic import Dynamic
 from .admission.lookups import Lookups
 from .aggregation.availability import Availability
 from .aggregation.discoveries import Discoveries
+from .aggregation.openapis import OpenApis
 from .aggregation.registrations import Registrations
 from .aggregation.remotes import Transports
 from .aggregation.routes import Routes
@@ -284,6 +285,7 @@ class Server:
         self.availability = Availability(self.catalogue, self.objects, self.routes, services)
         self.registrations = Registrations(self.catalogue, self.objects, self.deletions, self.routes)
         self.discoveries = Discoveries(self.routes)
+        self.open_apis = OpenApis(self.routes, self.discoveries)
         self.discovery = Discovery(self.catalogue, self.discoveries)
 
     @property
@@ -315,7 +317,7 @@ class Server:
         paths["/api"] = paths["/api/"] = paths["/apis"] = paths["/apis/"] = self._discover
         prefixes["/api/"] = prefixes["/apis/"] = self._discover
         paths["/"] = self._index
-        prefixes["/openapi/"] = OpenApi(self.catalogue).handle
+        prefixes["/openapi/"] = OpenApi(self.catalogue, self.open_apis).handle
         if self.tokens is not None:
             paths["/openid/v1/jwks"] = paths["/openid/v1/jwks/"] = self._key_set
             well_known = "/.well-known/openid-configuration"
@@ -515,6 +517,7 @@ class Server:
         stack.callback(asyncio.create_task(self.registrations.run()).cancel)
         self.discoveries.start()
         stack.callback(self.discoveries.stop)
+        stack.callback(self.open_apis.stop)
         reconciler = Reconciler(self.catalogue, self.objects)
         instance = self._made_instance(reconciler)
         fairness: FlowUpkeep | None = None

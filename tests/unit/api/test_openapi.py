@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from keelson.api import openapi
+from keelson.api.openapi import merging
 from keelson.api.resources import BUILT_IN, Resource
 
 CRON_TAB = Resource(
@@ -46,7 +47,7 @@ def test_every_reference_of_v3_leads_somewhere(group: str, version: str) -> None
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names))
     for path, item in document["paths"].items():
-        told = {parameter["name"] for parameter in item["parameters"]}
+        told = {parameter["name"] for parameter in item.get("parameters", [])}
         assert told == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
 
 
@@ -91,7 +92,7 @@ def test_custom_resources_are_described() -> None:
 
 
 def test_swagger_is_whole() -> None:
-    document = orjson.loads(openapi.document_v2([*BUILT_IN, CRON_TAB], release="v1.36.0", customs=CUSTOMS))
+    document = openapi.swagger([*BUILT_IN, CRON_TAB], release="v1.36.0", customs=CUSTOMS)
     assert {r.removeprefix("#/definitions/") for r in references(document)} <= set(document["definitions"])
     custom = document["definitions"]["com.example.stable.v1.CronTab"]
     assert "nullable" not in str(custom)
@@ -107,4 +108,43 @@ def test_swagger_lets_a_kind_be_that_keeps_unknown_fields() -> None:
     assert document["definitions"]["com.example.stable.v1.CronTab"] == {
         "type": "object",
         "x-kubernetes-group-version-kind": [{"group": "stable.example.com", "version": "v1", "kind": "CronTab"}],
+    }
+
+
+def test_paths_take_no_empty_lists_of_parameters() -> None:
+    document = orjson.loads(openapi.document_v3(BUILT_IN, "apps", "v1", release="v1.36.0") or b"{}")
+    assert [item for item in document["paths"].values() if item.get("parameters") == []] == []
+
+
+def test_another_servers_swagger_brings_what_its_paths_need_under_names_of_its_own() -> None:
+    def refers(name: str) -> dict[str, Any]:
+        return {"$ref": f"#/definitions/{name}"}
+
+    own: dict[str, Any] = {
+        "paths": {"/api/v1/pods": {}},
+        "definitions": {"Meta": {"type": "object"}, "Same": {"x-kubernetes-group-version-kind": [1], "type": "string"}},
+    }
+    other: dict[str, Any] = {
+        "paths": {
+            "/apis/example.com/v1/things": {"get": {"schema": refers("Thing")}},
+            "/apis/other.com/v1/things": {"get": {"schema": refers("Other")}},
+            "/healthz": {},
+        },
+        "definitions": {
+            "Thing": {"properties": {"meta": refers("Meta"), "same": refers("Same"), "again": refers("Thing")}},
+            "Meta": {"type": "object", "properties": {"name": {"type": "string"}}},
+            "Same": {"type": "string"},
+            "Other": {},
+        },
+    }
+    part = merging.selected(other, "/apis/example.com/v1/")
+    assert sorted(part["definitions"]) == ["Meta", "Same", "Thing"]
+    merging.merge(own, part)
+    assert sorted(own["paths"]) == ["/api/v1/pods", "/apis/example.com/v1/things"]
+    assert own["definitions"]["Meta"] == {"type": "object"}
+    assert own["definitions"]["Meta_v2"] == other["definitions"]["Meta"]
+    assert own["definitions"]["Thing"]["properties"] == {
+        "meta": refers("Meta_v2"),
+        "same": refers("Same"),
+        "again": refers("Thing"),
     }

@@ -14,7 +14,10 @@ import orjson
 
 from keelson.api import definitions
 from keelson.api.openapi import components, operations
+from keelson.api.openapi.merging import merge
 from keelson.api.resources import Resource
+
+__all__ = ["Custom", "Customs", "document_v3", "index_v3", "merge", "path_of", "swagger"]
 
 
 class Custom(NamedTuple):
@@ -130,8 +133,3 @@ def swagger(resources: Iterable[Resource], *, release: str, customs: Customs | N
         "securityDefinitions": {"BearerToken": _SECURITY},
         "security": [{"BearerToken": []}],
     }
-
-
-def document_v2(resources: Iterable[Resource], *, release: str, customs: Customs | None = None) -> bytes:
-    """The Swagger 2.0 document of everything that is served, in JSON."""
-    return orjson.dumps(swagger(resources, release=release, customs=customs))

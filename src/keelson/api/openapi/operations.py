@@ -122,7 +122,9 @@ class Paths:
         where: tuple[str, ...],
         suffix: str = "",
     ) -> dict[str, Any]:
-        item: dict[str, Any] = {"parameters": [self._path_parameter(name) for name in where]}
+        item: dict[str, Any] = {}
+        if where:
+            item["parameters"] = [self._path_parameter(name) for name in where]
         for method, action, verb, query, body, answer in rows:
             if verb not in resource.verbs and suffix in ("", "ForAllNamespaces"):
                 continue

@@ -141,7 +141,7 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
                 list_kind=list_kind,
                 conversion=conversion,
                 custom=True,
-                extras=_extras(version),
+                extras={**_extras(version), "storedVersion": stored},
                 reader=reader,
                 indexed=indexed if view is None else (),
                 view=view,

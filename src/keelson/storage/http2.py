@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = b""
+        self._out: list[bytes] = []
         self._calls: dict[int, Call] = {}
         # Calls that wait because the server takes no more at a time, and bodies that wait for a window.
         self._backlog: deque[tuple[Call, bytes, bytes, bool]] = deque()
@@ -214,8 +215,15 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _write(self, data: bytes) -> None:
+        """Send soon. What is written in one turn of the event loop goes out in one piece: a send costs a wake-up."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
         if self._transport is not None:
-            self._transport.write(data)
+            self._transport.write(b"".join(out))
 
     def _end(self, why: str) -> None:
         self.usable = False

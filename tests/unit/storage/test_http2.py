@@ -30,8 +30,10 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
-    def frames(self) -> list[tuple[int, int, int, bytes]]:
+    async def frames(self) -> list[tuple[int, int, int, bytes]]:
         """(kind, flags, stream, payload) of everything since the last time."""
+        # What is written is sent at the end of the event loop's turn.
+        await asyncio.sleep(0)
         data, self.written = self.written.removeprefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), b""
         found = []
         while data:
@@ -83,14 +85,14 @@ async def wire() -> Wire:
 async def connection(wire: Wire) -> Connection:
     made = Connection()
     made.connection_made(wire)
-    wire.frames()
+    await wire.frames()
     return made
 
 
 async def test_an_answer_in_pieces_of_any_size(connection: Connection, wire: Wire) -> None:
     call = Asked()
     connection.begin(call, _BLOCK, b"question")
-    assert [(kind, stream) for kind, _, stream, _ in wire.frames()] == [(_HEADERS, 1), (_DATA, 1)]
+    assert [(kind, stream) for kind, _, stream, _ in await wire.frames()] == [(_HEADERS, 1), (_DATA, 1)]
     block = hpack.Encoder().encode([(":status", "200"), ("x-long", "y" * 300)], huffman=True)
     padded = bytes((3,)) + b"answer" + bytes(3)
     told = (
@@ -113,25 +115,25 @@ async def test_bodies_wait_for_windows_and_keep_their_order(connection: Connecti
     connection.begin(first, _BLOCK, b"a" * 15, last=False)
     connection.send(first, b"b" * 5, last=True)
     connection.begin(second, _BLOCK, b"c" * 4)
-    sent = [(stream, payload) for kind, _, stream, payload in wire.frames() if kind == _DATA]
+    sent = [(stream, payload) for kind, _, stream, payload in await wire.frames() if kind == _DATA]
     assert sent == [(1, b"a" * 10), (3, b"c" * 4)]
     connection.data_received(_frame(_WINDOW, 1, (8).to_bytes(4, "big")))
     connection.data_received(_frame(_WINDOW, 1, (100).to_bytes(4, "big")))
-    rest = [(flags, payload) for kind, flags, _, payload in wire.frames() if kind == _DATA]
+    rest = [(flags, payload) for kind, flags, _, payload in await wire.frames() if kind == _DATA]
     assert b"".join(payload for _, payload in rest) == b"a" * 5 + b"b" * 5
     assert [flags for flags, _ in rest] == [0] * (len(rest) - 1) + [1]
 
 
 async def test_no_more_calls_at_a_time_than_the_server_takes(connection: Connection, wire: Wire) -> None:
     connection.data_received(_settings(most=1))
-    wire.frames()
+    await wire.frames()
     first, second = Asked(), Asked()
     connection.begin(first, _BLOCK, b"1")
     connection.begin(second, _BLOCK, b"2")
-    assert [stream for kind, _, stream, _ in wire.frames() if kind == _HEADERS] == [1]
+    assert [stream for kind, _, stream, _ in await wire.frames() if kind == _HEADERS] == [1]
     connection.data_received(_frame(_HEADERS, 1, hpack.Encoder().encode([("grpc-status", "0")]), flags=5))
     assert first.ended
-    assert [stream for kind, _, stream, _ in wire.frames() if kind == _HEADERS] == [3]
+    assert [stream for kind, _, stream, _ in await wire.frames() if kind == _HEADERS] == [3]
 
 
 async def test_what_was_not_taken_in_is_told_from_what_may_have_been(connection: Connection) -> None:
@@ -150,7 +152,7 @@ async def test_what_was_not_taken_in_is_told_from_what_may_have_been(connection:
 
 async def test_a_ping_is_answered_and_nonsense_ends_the_connection(connection: Connection, wire: Wire) -> None:
     connection.data_received(_frame(_PING, 0, b"12345678"))
-    assert wire.frames() == [(_PING, 1, 0, b"12345678")]
+    assert await wire.frames() == [(_PING, 1, 0, b"12345678")]
     call = Asked()
     connection.begin(call, _BLOCK, b"")
     connection.data_received(_frame(_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff", flags=4))

@@ -194,9 +194,11 @@ class Handlers:
         info = context.info
         options = options_of(request, served, info.namespace, info.name)
         items, metadata = await self._lists.list(served, options)
+        form = protobuf_lists.preferred(served, items, form, request.headers.get("accept", ""))
+        run = options.selection.unconditional
         if form.media_type == PROTOBUF:
-            return await protobuf_lists.collection(served, items, metadata, form)
-        return collection(served, items, metadata, form, include=request.parameter("includeObject"))
+            return await protobuf_lists.collection(served, items, metadata, form, run=run)
+        return collection(served, items, metadata, form, include=request.parameter("includeObject"), run=run)
 
     async def watch(self, context: Context, request: Request, served: Served, form: Form) -> None:
         """A stream of changes."""

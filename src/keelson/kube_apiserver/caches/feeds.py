@@ -339,6 +339,11 @@ class Feed:
         finally:
             self._asking = False
 
+    def loaded(self, prefix: str) -> Collection | None:
+        """The collection where it is loaded already."""
+        source = self._sources.get(prefix)
+        return source.collection if source is not None and source.ready.is_set() and not source.removed else None
+
     def holds(self, prefix: str, revision: int) -> bool:
         """Whether the collection has everything up to `revision` now."""
         source = self._sources.get(prefix)

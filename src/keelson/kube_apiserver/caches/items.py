@@ -21,10 +21,11 @@ _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 class Item:
     """One object as it was at `revision`. Read-only.
 
-    `fields` are the values of the resource's selectable fields, in the order of `Indexer.fields`.
+    `fields` are the values of the resource's selectable fields, in the order of `Indexer.fields`. `wire` is the object
+    as an item of a protobuf list, once somebody wanted it.
     """
 
-    __slots__ = ("body", "fields", "key", "labels", "name", "namespace", "revision")
+    __slots__ = ("body", "fields", "key", "labels", "name", "namespace", "revision", "wire")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Item:
         self.labels = labels
         self.fields = fields
         self.body = body
+        self.wire: bytes | None = None
 
     def object(self, api_version: str, kind: str) -> dict[str, Any]:
         """The object, decoded anew; the caller may change it."""

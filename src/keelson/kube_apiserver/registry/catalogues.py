@@ -24,6 +24,7 @@ from keelson.kube_apiserver.encodings import protobuf
 from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields, stored_versions
+from .listed_pieces import Pieces
 from .views import VersionedIndexer, View
 
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
@@ -62,6 +63,9 @@ class Served:
     view: View | None = None
     # Wire forms of watch events, one object a form (see caches.watchers.Frames).
     frames: dict[Any, Any] = field(default_factory=dict)
+    # Pieces of its lists by media type (see listed_pieces), and how many lists would rather have been protobuf.
+    pieces: dict[str, Pieces] = field(default_factory=dict)
+    protobuf_wanted: int = 0
 
     @property
     def is_plain(self) -> bool:

@@ -196,7 +196,7 @@ class Objects:
         for attempt in range(attempts):
             if base:
                 metadata["name"] = ""
-            suffix = "".join(secrets.choice(strategies.SUFFIX_ALPHABET) for _ in range(strategies.SUFFIX_LENGTH))
+            suffix = _suffix() if base else ""
             strategies.prepare_create(resource, obj, now=context.now, uid=str(uuid.uuid4()), suffix=suffix)
             try:
                 return await self._create(context, served, namespace, obj, owners)
@@ -462,6 +462,10 @@ class Objects:
         if deleted is not None:
             await deleted(context, last, None)
         return self.item(served, key, obj, revision)
+
+
+def _suffix() -> str:
+    return "".join([secrets.choice(strategies.SUFFIX_ALPHABET) for _ in range(strategies.SUFFIX_LENGTH)])
 
 
 def is_finished(obj: Object) -> bool:

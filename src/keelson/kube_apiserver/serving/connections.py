@@ -10,7 +10,6 @@ import asyncio
 import logging
 import ssl
 import time
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
@@ -20,6 +19,7 @@ from typing import Any
 import httptools
 from cryptography import x509
 
+from . import pieces
 from .messages import JSON, Body, Request, Response
 from .negotiation import takes_gzip
 
@@ -55,6 +55,10 @@ def _to_compress(request: Request, response: Response) -> bool:
         and takes_gzip(request.headers.get("accept-encoding", ""))
         and all(name != "Content-Encoding" for name, _ in response.headers)
     )
+
+
+def _sliced(part: bytes) -> list[bytes]:
+    return [part[start : start + _GZIP_SLICE] for start in range(0, len(part), _GZIP_SLICE)]
 
 
 class _Clock:
@@ -435,7 +439,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(self._head(response, size, request.head))
             return
         if size > _GZIP_BYTES and _to_compress(request, response):
-            await self._write_gzipped(response)
+            await self._write_gzipped(request, response)
             return
         if size <= _SLICE:
             self.transport.write(b"".join((self._head(response, size, request.head), *response.parts)))
@@ -452,10 +456,10 @@ class Connection(asyncio.Protocol):
                 piece, room = [], _SLICE
         await self._flush(piece)
 
-    async def _write_gzipped(self, response: Response) -> None:
+    async def _write_gzipped(self, request: Request, response: Response) -> None:
         """A large answer, compressed while it is sent, in slices as any other; its length isn't known before its end.
 
-        Level 1, as upstream: higher ones cost much more and save little on JSON.
+        Pieces that it shares with answers before it are compressed already.
         """
         headers = (
             *response.headers,
@@ -463,14 +467,21 @@ class Connection(asyncio.Protocol):
             ("Content-Encoding", "gzip"),
             ("Vary", "Accept-Encoding"),
         )
-        stream = self.stream(response.status, headers)
-        packer = zlib.compressobj(level=1, wbits=31)
+        stream = self.stream(response.status, headers, request.head)
+        body, ready, work = pieces.Body(), [pieces.HEADER], 0
         for part in response.parts:
-            for start in range(0, len(part), _GZIP_SLICE):
-                stream.send(packer.compress(memoryview(part)[start : start + _GZIP_SLICE]))
-                await self.drain()
-                await asyncio.sleep(0)
-        stream.send(packer.flush())
+            slices = [part] if len(part) <= _GZIP_SLICE else _sliced(part)
+            for each in slices:
+                # A piece that was packed before costs what its checksum does.
+                work += len(each) if getattr(each, "packed", None) is None else len(each) >> 6
+                ready.append(body.add(pieces.pack(each)))
+                if work >= _GZIP_SLICE:
+                    stream.send(b"".join(ready))
+                    ready, work = [], 0
+                    await self.drain()
+                    await asyncio.sleep(0)
+        ready.append(body.end())
+        stream.send(b"".join(ready))
         stream.finish()
 
     async def _flush(self, piece: list[bytes]) -> None:

@@ -92,6 +92,14 @@ def _producible(media: str, as_kind: str, *, custom: bool) -> bool:
     return media in (JSON, YAML)
 
 
+@lru_cache(maxsize=256)
+def names_protobuf_first(accept: str) -> bool:
+    """Whether a client likes nothing better than objects in protobuf, and named them first."""
+    media, parameters, _ = preferences(accept)[0]
+    return media == PROTOBUF and not parameters.get("as")
+
+
+@lru_cache(maxsize=256)
 def takes_gzip(accept_encoding: str) -> bool:
     """Whether a client takes gzip (RFC 9110, 12.5.3)."""
     found = {name: quality for name, _, quality in preferences(accept_encoding)}

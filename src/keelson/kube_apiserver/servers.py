@@ -246,7 +246,9 @@ class Server:
     def _add_special(self) -> None:
         special = self.handlers.special
         special.update(
-            Reviews(self.authorizer, self.rbac, self.authentication.readers, self.authentication.audiences).handlers()
+            Reviews(
+                self.authorizer, self.rbac, self.authentication.readers, self.authentication.audiences, self.admission
+            ).handlers()
         )
         bindings = Bindings(self.catalogue, self.objects)
         special["bindings"] = special["pods/binding"] = bindings.handle

@@ -130,7 +130,13 @@ async def test_a_deleted_collection_is_asked_about_object_by_object(
 ) -> None:
     for name in ("one", "two", "three"):
         await client.create("secrets", {"metadata": {"name": name, "namespace": namespace}})
-    server.reviews["/keep"] = lambda request: denied("kept") if request["name"] == "two" else {"allowed": True}
+
+    def keep_two(request: Review) -> Review:
+        # Of a collection no name is told; the object has it.
+        assert "name" not in request
+        return denied("kept") if request["oldObject"]["metadata"]["name"] == "two" else {"allowed": True}
+
+    server.reviews["/keep"] = keep_two
     await hooks.add(_VALIDATING, _hook(server, "/keep", namespace, rules=[_rule("secrets", "DELETE")]))
     with pytest.raises(StatusError, match="denied the request: kept"):
         await client.delete_collection("secrets", namespace=namespace)
@@ -278,7 +284,9 @@ async def test_an_answer_in_an_older_version_than_asked_for_is_a_failure(
 
     server.raw["/older"] = older
     await hooks.add(_VALIDATING, _hook(server, "/older", namespace))
-    with pytest.raises(StatusError, match=r"expected webhook response of admission\.k8s\.io/v1, Kind=AdmissionReview"):
+    with pytest.raises(
+        StatusError, match=r"converting \(v1beta1\.AdmissionReview\) to \(v1\.AdmissionReview\): unknown conversion"
+    ):
         await client.create("configmaps", _config_map(namespace))
 
 
@@ -437,3 +445,126 @@ async def test_validating_webhooks_are_asked_at_the_same_time(
     )
     await client.create("configmaps", _config_map(namespace))
     assert waiting == 2
+
+
+async def test_a_generated_name_is_told_to_those_who_can_no_longer_change_it(
+    client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
+) -> None:
+    rules = [_rule(operations="CREATE")]
+    await hooks.add(_MUTATING, _hook(server, "/allow", namespace, rules=rules))
+    await hooks.add(_VALIDATING, _hook(server, "/allow", namespace, rules=rules))
+    metadata = {"generateName": "made-", "namespace": namespace}
+    made = await client.create("configmaps", {"metadata": metadata})
+    (_, before), (_, after) = server.asked
+    assert "name" not in before
+    assert "name" not in before["object"]["metadata"]
+    assert after["name"] == after["object"]["metadata"]["name"] == made["metadata"]["name"]
+    # A webhook may give the name itself.
+    server.reviews["/name"] = lambda _request: patch({"op": "add", "path": "/metadata/name", "value": "chosen"})
+    await hooks.add(_MUTATING, _hook(server, "/name", namespace, rules=rules))
+    assert (await client.create("configmaps", {"metadata": metadata}))["metadata"]["name"] == "chosen"
+
+
+async def test_connections_are_admitted_before_they_are_made(
+    client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
+) -> None:
+    rule = {**_rule("pods/exec pods/attach", "CONNECT")}
+    await hooks.add(_VALIDATING, _hook(server, "/deny", namespace, rules=[rule]))
+    for verb, kind, query in (
+        ("exec", "PodExecOptions", {"command": "ls", "container": "main", "stdout": "true"}),
+        ("attach", "PodAttachOptions", {"stdin": "true"}),
+    ):
+        with pytest.raises(StatusError, match="denied the request: not here"):
+            await client.request("POST", f"/api/v1/namespaces/{namespace}/pods/one/{verb}", query=query)
+        _, request = server.asked[-1]
+        assert (request["operation"], request["subResource"], request["name"]) == ("CONNECT", verb, "one")
+        assert request["kind"] == {"group": "", "version": "v1", "kind": kind}
+        assert request["options"] is None
+    assert server.asked[0][1]["object"] == {
+        "kind": "PodExecOptions", "apiVersion": "v1", "stdout": True, "container": "main", "command": ["ls"],
+    }  # fmt: skip
+
+
+async def test_kubectl_applies_what_webhooks_made_of_it(
+    cluster: Cluster, client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
+) -> None:
+    server.reviews["/label"] = lambda _request: patch({"op": "add", "path": "/metadata/labels", "value": {"team": "a"}})
+    await hooks.add(_MUTATING, _hook(server, "/label", namespace))
+    manifest = f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: one, namespace: {namespace}}}
+data: {{key: first}}
+"""
+    for content in ("first", "second"):
+        for flags in ((), ("--server-side", "--force-conflicts")):
+            told = await asyncio.to_thread(
+                cluster.kubectl, "apply", "-f", "-", *flags, input=manifest.replace("first", content)
+            )
+            assert told.startswith("configmap/one")
+            found = await client.get("configmaps", "one", namespace=namespace)
+            assert (found["data"], found["metadata"]["labels"]) == ({"key": content}, {"team": "a"})
+
+
+async def test_custom_resources_are_changed_pruned_and_shown_in_another_version(
+    client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
+) -> None:
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "properties": {"data": {"type": "object", "properties": {"start": text, "one": text}}},
+    }
+    group = f"{namespace}.example.com"
+    version = {"served": True, "schema": {"openAPIV3Schema": schema}}
+    definition = {
+        "metadata": {"name": f"widgets.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{**version, "name": "v1", "storage": True}, {**version, "name": "v2", "storage": False}],
+        },
+    }
+    await client.create("customresourcedefinitions.apiextensions.k8s.io", definition)
+
+    def add(key: str) -> Any:
+        def answer(request: Review) -> Review:
+            assert request["kind"]["version"] == request["object"]["apiVersion"].rpartition("/")[2] == "v2"
+            assert request["requestKind"]["version"] == "v1"
+            return patch({"op": "add", "path": f"/data/{key}", "value": "yes"})
+
+        return answer
+
+    server.reviews |= {"/one": add("one"), "/two": add("two")}
+    rule = {"apiGroups": [group], "apiVersions": ["v2"], "resources": ["widgets"], "operations": ["CREATE"]}
+    await hooks.add(
+        _MUTATING,
+        _hook(server, "/one", namespace, name="one.example.com", rules=[rule]),
+        _hook(server, "/two", namespace, name="two.example.com", rules=[rule]),
+    )
+    body = {
+        "apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "a"}, "data": {"start": "yes"},
+    }  # fmt: skip
+    path = f"/apis/{group}/v1/namespaces/{namespace}/widgets"
+    made = orjson.loads(
+        await client.request("POST", path, body=orjson.dumps(body), headers={"Content-Type": "application/json"})
+    )
+    assert made["apiVersion"] == f"{group}/v1"
+    assert made["data"] == {"start": "yes", "one": "yes"}
+
+
+async def test_what_webhooks_did_is_counted(
+    client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
+) -> None:
+    name = f"{namespace}.counted.example.com"
+    await hooks.add(_VALIDATING, _hook(server, "/deny", namespace, name=name))
+    with pytest.raises(StatusError, match="denied"):
+        await client.create("configmaps", _config_map(namespace))
+    told = (await client.request("GET", "/metrics")).decode()
+    labels = f'name="{name}",operation="CREATE"'
+    counted = [line for line in told.splitlines() if labels in line and not line.startswith("#")]
+    kinds = {line.partition("{")[0] for line in counted}
+    assert "apiserver_admission_webhook_admission_duration_seconds_count" in kinds
+    assert "apiserver_admission_webhook_rejection_count" in kinds
+    assert "apiserver_admission_webhook_request_total" in kinds
+    assert any('error_type="no_error"' in line and 'rejection_code="403"' in line for line in counted)

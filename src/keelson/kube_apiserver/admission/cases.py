@@ -52,12 +52,13 @@ class Kind(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The request by one resource and kind; objects are the reader's own."""
+    """The request by one resource and kind; objects are the reader's own, a draft is yet to be changed."""
 
     resource: Resource
     kind: Kind
     object: Object | None
     old: Object | None
+    is_draft: bool = False
 
 
 class Case:
@@ -151,9 +152,10 @@ class Case:
 
     async def draft(self, resource: Resource) -> Shown:
         """As `shown`, for those who may still change the object: without what is only said after them."""
-        shown = await self.shown(resource, anew=True)
-        if self.attributes.operation == CREATE and not self.attributes.subresource and shown.object is not None:
-            for field in _LATER:
+        attributes = self.attributes
+        shown = (await self.shown(resource, anew=True))._replace(is_draft=True)
+        if attributes.operation == CREATE and not attributes.subresource and shown.object is not None:
+            for field in (*_LATER, "name") if attributes.generated else _LATER:
                 shown.object.get("metadata", {}).pop(field, None)
         return shown
 
@@ -180,6 +182,13 @@ class Case:
         back = await self._converted(changed, shown.resource, attributes.resource)
         assert back is not None
         assert attributes.object is not None
+        if shown.is_draft and attributes.operation == CREATE and not attributes.subresource:
+            # What was not shown is there again for those who come after.
+            metadata, before = back.setdefault("metadata", {}), attributes.object["metadata"]
+            metadata |= {field: before[field] for field in _LATER if field in before}
+            if attributes.generated:
+                attributes.generated = not metadata.get("name")
+                metadata["name"] = metadata.get("name") or before["name"]
         attributes.object.clear()
         attributes.object.update(back)
         attributes.changed = True
@@ -198,11 +207,14 @@ class Case:
             "dryRun": attributes.context.dry_run,
             "options": self._options(),
         }
+        name = "" if shown.is_draft and attributes.generated else attributes.name
         named = {
             "subResource": attributes.subresource,
             "requestSubResource": attributes.subresource,
-            "name": attributes.name,
-            "namespace": attributes.namespace,
+            # Of a collection no names are told; the objects have them.
+            "name": "" if attributes.context.info.verb == "deletecollection" else name,
+            # A namespace is in itself, also while it is being created.
+            "namespace": attributes.namespace or (name if own.qualified == "namespaces" else ""),
         }
         return request | {field: value for field, value in named.items() if value}
 

@@ -31,6 +31,7 @@ class Reinvocation:
 class Attributes:
     """One write. `object` is None for a deletion, `old` None for a creation.
 
+    `generated` says that the name was made up from generateName; who may still change the object is not shown it.
     `changed` says that a webhook or policy has changed the object: what was prepared of it must be prepared anew.
     """
 
@@ -43,6 +44,7 @@ class Attributes:
     object: Object | None = None
     old: Object | None = None
     options: Object = field(default_factory=dict)
+    generated: bool = False
     changed: bool = False
     reinvocation: Reinvocation | None = None
 

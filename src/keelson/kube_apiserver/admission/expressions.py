@@ -7,12 +7,12 @@ that nobody's expression holds up the requests of others.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from keelson.api import meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.authorization import unions
 from keelson.kube_apiserver.authorization.unions import Authorizer
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -115,8 +115,7 @@ class Expressions:
                 question.name,
                 field_selector=question.field_selector,
             )
-        found: Any = self._authorizer.authorize(user, info)
-        verdict = await found if inspect.isawaitable(found) else found
+        verdict = await unions.decided(self._authorizer, user, info)
         return Answer(verdict.allowed is True, verdict.reason)
 
 

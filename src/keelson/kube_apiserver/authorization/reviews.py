@@ -13,6 +13,7 @@ import orjson
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.admission.chains import CREATE, Attributes, Chain
 from keelson.kube_apiserver.authentication.unions import TokenReader, authenticated
 from keelson.kube_apiserver.encodings.bodies import read
 from keelson.kube_apiserver.handlers import Special
@@ -87,8 +88,14 @@ class Reviews:
     """The handlers of reviews."""
 
     def __init__(
-        self, authorizer: Authorizer, rbac: Rbac | None, readers: Sequence[TokenReader], audiences: tuple[str, ...]
+        self,
+        authorizer: Authorizer,
+        rbac: Rbac | None,
+        readers: Sequence[TokenReader],
+        audiences: tuple[str, ...],
+        admission: Chain,
     ) -> None:
+        self._admission = admission
         self._authorizer = authorizer
         self._rbac = rbac
         self._readers = readers
@@ -105,6 +112,15 @@ class Reviews:
             "tokenreviews.authentication.k8s.io": self.token,
         }
 
+    async def _asked(self, context: Context, request: Request, served: Served) -> Object:
+        """The review, admitted as every object that is created."""
+        review = _read(context, request, served)
+        name = str(review["metadata"].get("name") or "")
+        attributes = Attributes(context, CREATE, served.resource, context.info.namespace, name, object=review)
+        await self._admission.mutate(attributes)
+        await self._admission.validate(attributes)
+        return review
+
     async def _verdict(self, user: User, info: RequestInfo) -> Object:
         verdict = await decided(self._authorizer, user, info)
         status: Object = {"allowed": verdict.allowed is True}
@@ -116,7 +132,7 @@ class Reviews:
 
     async def subject(self, context: Context, request: Request, served: Served) -> Response:
         """May somebody do this?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         spec = review.get("spec") or {}
         if not spec.get("user") and not spec.get("groups"):
             message = "Invalid value: at least one of user or group must be specified"
@@ -126,7 +142,7 @@ class Reviews:
 
     async def local(self, context: Context, request: Request, served: Served) -> Response:
         """May somebody do this in this namespace?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         spec = review.get("spec") or {}
         namespace = (spec.get("resourceAttributes") or {}).get("namespace")
         if namespace != context.info.namespace:
@@ -138,12 +154,12 @@ class Reviews:
 
     async def myself(self, context: Context, request: Request, served: Served) -> Response:
         """May I do this?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         return _answer(review, await self._verdict(context.user, _info(review.get("spec") or {})))
 
     async def my_rules(self, context: Context, request: Request, served: Served) -> Response:
         """What may I do in this namespace?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         namespace = (review.get("spec") or {}).get("namespace") or ""
         if not namespace:
             raise errors.bad_request("no namespace on request")
@@ -163,13 +179,13 @@ class Reviews:
 
     async def who_am_i(self, context: Context, request: Request, served: Served) -> Response:
         """Who am I?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         review["metadata"]["creationTimestamp"] = meta.format_time(context.now)
         return _answer(review, {"userInfo": user_info(context.user)})
 
     async def token(self, context: Context, request: Request, served: Served) -> Response:
         """Whose token is this?"""
-        review = _read(context, request, served)
+        review = await self._asked(context, request, served)
         spec = review.get("spec") or {}
         token, audiences = spec.get("token") or "", tuple(spec.get("audiences") or ())
         if not token:

@@ -62,8 +62,10 @@ class Streams:
             ports = [int(part) for text in request.query.get("ports", []) for part in text.split(",") if part]
         except ValueError as error:
             raise errors.bad_request(f"ports: {error}") from error
+        await self._permit(context)
+        admitted = await self._admit(context, served, "PodPortForwardOptions", {"ports": ports})
+        ports = [int(port) for port in admitted.get("ports") or []]
         pod = await self._pod(context, request)
-        await self._admit(context, served, "PodPortForwardOptions", {"ports": ports})
         path = f"/portForward/{quote(context.info.namespace)}/{quote(context.info.name)}"
         if ports:
             path += "?" + urlencode([("port", str(port)) for port in ports])
@@ -76,11 +78,15 @@ class Streams:
     async def _command(
         self, verb: str, kind: str, options: Object, context: Context, request: Request, served: Served
     ) -> None:
+        await self._permit(context)
+        if request.parameter("container"):
+            options["container"] = request.parameter("container")
+        # What admission makes of the options is what is done.
+        options = await self._admit(context, served, kind, options)
         pod = await self._pod(context, request)
-        options["container"] = container_of(pod, request.parameter("container"))
-        await self._admit(context, served, kind, options)
-        query = [(name, "1") for name, key in _KUBELET_FLAGS.items() if options[key]]
-        query += [("command", word) for word in options.get("command", [])]
+        options["container"] = container_of(pod, options.get("container") or "")
+        query = [(name, "1") for name, key in _KUBELET_FLAGS.items() if options.get(key)]
+        query += [("command", word) for word in options.get("command") or []]
         place = "/".join(quote(part) for part in (context.info.namespace, context.info.name, options["container"]))
         path = f"/{verb}/{place}?{urlencode(query)}"
         offered = websockets.protocols(request.headers)
@@ -93,15 +99,14 @@ class Streams:
         if chosen != REMOTE_COMMAND_V4:
             backend.close()
             raise errors.internal(f'the kubelet speaks "{chosen}" and not {REMOTE_COMMAND_V4}')
-        streams = ["error", *(name for name in ("stdin", "stdout", "stderr") if options[name])]
-        if options["tty"]:
+        streams = ["error", *(name for name in ("stdin", "stdout", "stderr") if options.get(name))]
+        if options.get("tty"):
             streams.append("resize")
         with taken(request, backend) as (client, far):
             await client.write(_websocket_head(accepted, REMOTE_COMMAND_V5))
             await RemoteCommand(client, far, streams).run()
 
-    async def _pod(self, context: Context, request: Request) -> Object:
-        """The pod, where the request may be made of it at all."""
+    async def _permit(self, context: Context) -> None:
         only(context, "create", "get")
         if context.info.verb == "get":
             # A WebSocket can only be opened by GET, yet it does what POST does: reading rights are not enough.
@@ -109,6 +114,9 @@ class Streams:
             verdict = await decided(self._authorizer, context.user, info)
             if verdict.allowed is not True:
                 raise refusal(context.user, info, verdict.reason)
+
+    async def _pod(self, context: Context, request: Request) -> Object:
+        """The pod, where it can be connected to at all."""
         pod = await kubelets.pod_of(context, self._catalogue, self._objects)
         if not (pod.get("spec") or {}).get("nodeName"):
             raise errors.bad_request(f"pod {meta.name(pod)} does not have a host assigned")
@@ -116,7 +124,7 @@ class Streams:
             raise errors.bad_request("Upgrade request required")
         return pod
 
-    async def _admit(self, context: Context, served: Served, kind: str, options: Object) -> None:
+    async def _admit(self, context: Context, served: Served, kind: str, options: Object) -> Object:
         info = context.info
         attributes = Attributes(
             context,
@@ -125,10 +133,12 @@ class Streams:
             info.namespace,
             info.name,
             subresource=info.subresource,
-            object={"kind": kind, "apiVersion": "v1", **options},
+            object={"kind": kind, "apiVersion": "v1", **{key: value for key, value in options.items() if value}},
         )
         await self._objects.admission.mutate(attributes)
         await self._objects.admission.validate(attributes)
+        assert attributes.object is not None
+        return attributes.object
 
     async def _passed(self, pod: Object, path: str, request: Request) -> None:
         """Carry bytes between a client and a kubelet that settle on a protocol themselves."""

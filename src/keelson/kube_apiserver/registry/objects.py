@@ -199,7 +199,7 @@ class Objects:
             suffix = _suffix() if base else ""
             strategies.prepare_create(resource, obj, now=context.now, uid=str(uuid.uuid4()), suffix=suffix)
             try:
-                return await self._create(context, served, namespace, obj, owners)
+                return await self._create(context, served, namespace, obj, owners, generated=bool(base))
             except errors.StatusError as error:
                 if error.reason != "AlreadyExists" or attempt + 1 == attempts:
                     raise
@@ -224,13 +224,20 @@ class Objects:
             defaults.apply(served.resource, obj)
 
     async def _create(
-        self, context: Context, served: Served, namespace: str, obj: Object, owners: list[Any] | None
+        self,
+        context: Context,
+        served: Served,
+        namespace: str,
+        obj: Object,
+        owners: list[Any] | None,
+        *,
+        generated: bool,
     ) -> Item:
         resource = served.resource
         name = meta.name(obj)
         self._defaults(served, obj)
         uid = meta.uid(obj)
-        attributes = Attributes(context, CREATE, resource, namespace, name, object=obj)
+        attributes = Attributes(context, CREATE, resource, namespace, name, object=obj, generated=generated)
         await self.admission.mutate(attributes)
         if attributes.changed:
             # Whoever changed the object may have changed what only the system says, too.

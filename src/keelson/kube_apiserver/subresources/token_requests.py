@@ -67,9 +67,7 @@ class TokenRequests:
         _check(name, seconds)
         if self._most_seconds and seconds > self._most_seconds:
             seconds = spec["expirationSeconds"] = self._most_seconds
-        attributes = Attributes(
-            context, CREATE, served.resource, namespace, name, subresource="token", object=asked, old=account
-        )
+        attributes = Attributes(context, CREATE, served.resource, namespace, name, subresource="token", object=asked)
         await self._objects.admission.mutate(attributes)
         await self._objects.admission.validate(attributes)
         bound = await self._bound(namespace, name, spec.get("boundObjectRef"))

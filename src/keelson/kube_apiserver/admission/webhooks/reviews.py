@@ -69,6 +69,8 @@ def decoded(body: bytes, version: str, uid: str, *, mutating: bool) -> Response:
             raise ReviewError(f'expected response.uid="{uid}", got "{response.get("uid") or ""}"')
         wanted = f"{_GROUP}/v1, Kind=AdmissionReview"
         found = f"{review.get('apiVersion') or ''}, Kind={review.get('kind') or ''}"
+        if found == f"{_GROUP}/v1beta1, Kind=AdmissionReview":
+            raise ReviewError("converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion")
         if found != wanted:
             raise ReviewError(f"expected webhook response of {wanted}, got {found}")
     patch = _patch(response, version, mutating=mutating)

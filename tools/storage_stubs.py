@@ -1,4 +1,4 @@
-"""Generate the messages of etcd's API (`keelson/storage/_gen`) from our own minimal definition, or check them.
+"""Generate the messages of etcd's and KMS's APIs (`keelson/storage/_gen`) from our own definitions, or check them.
 
 python tools/storage_stubs.py          # writes
 python tools/storage_stubs.py --check  # exit status 1 where what is written differs
@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent / "src"
 def generated() -> dict[str, bytes]:
     """File name to content of what the definition yields."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["protoc", f"-I{ROOT}", f"--python_out={folder}", f"--pyi_out={folder}", f"{TARGET}/etcd.proto"]
+        arguments = ["protoc", f"-I{ROOT}", f"--python_out={folder}", f"--pyi_out={folder}"]
+        arguments += [f"{TARGET}/{name}.proto" for name in ("etcd", "kms")]
         if status := protoc.main(arguments):
             raise RuntimeError(f"protoc ended with status {status}")
         return {path.name: path.read_bytes() for path in sorted(Path(folder, TARGET).iterdir())}

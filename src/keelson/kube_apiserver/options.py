@@ -32,6 +32,7 @@ def parser() -> Parser:
     found.duration("--etcd-compaction-interval", 300.0, help="how often history is compacted; 0 never")
     found.text("--storage-media-type", "application/json", help="accepted for upstream's sake; values are JSON")
     found.text("--encryption-provider-config", help="EncryptionConfiguration file")
+    found.boolean("--encryption-provider-config-automatic-reload", False, help="read that file again when it changes")
     found.duration("--event-ttl", 3600.0, help="how long events are kept")
     # serving
     found.address("--bind-address", "0.0.0.0", help="address to listen on")  # noqa: S104 - upstream's default

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ _Stamp = tuple[tuple[int, int, int], ...]
 class _Watched(NamedTuple):
     what: str
     paths: Sequence[Path]
-    reload: Callable[[], None]
+    reload: Callable[[], Awaitable[None] | None]
 
 
 class Reloads:
@@ -39,8 +39,11 @@ class Reloads:
         self._watched: list[_Watched] = []
         self._stamps: list[_Stamp] = []
 
-    def add(self, what: str, paths: Sequence[str], reload: Callable[[], None]) -> None:
-        """Call `reload` when one of the files changes; it may raise OSError, ValueError, ConfigurationError."""
+    def add(self, what: str, paths: Sequence[str], reload: Callable[[], Awaitable[None] | None]) -> None:
+        """Call (and await) `reload` when one of the files changes.
+
+        It may raise OSError, ValueError, ConfigurationError; what was read before then stays in force.
+        """
         watched = _Watched(what, [Path(path) for path in paths], reload)
         self._watched.append(watched)
         self._stamps.append(_stamp(watched.paths))
@@ -53,11 +56,13 @@ class Reloads:
                 stamp = _stamp(watched.paths)
                 if stamp != self._stamps[index]:
                     self._stamps[index] = stamp
-                    self._reload(watched)
+                    await self._reload(watched)
 
-    def _reload(self, watched: _Watched) -> None:
+    async def _reload(self, watched: _Watched) -> None:
         try:
-            watched.reload()
+            waiting = watched.reload()
+            if waiting is not None:
+                await waiting
         except (OSError, ValueError, ConfigurationError) as error:
             _RELOADS.labels(watched.what, "failure").inc()
             log.error("%s can't be reloaded and stay as they were: %s", watched.what, error)

@@ -26,7 +26,7 @@ from keelson.component_base.health import Checks
 from keelson.storage import etcd, transformers
 from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
-from keelson.storage.transformers import Identity, Transformer
+from keelson.storage.transformers import Encryption, Identity, Transformer
 
 from . import versions
 from .admission import plugins
@@ -108,14 +108,16 @@ class Server:
         root = f"{options.etcd_prefix}/"
         self.feed = Feed(store, root)
         self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
+        self.encryption: Encryption | None = None
         if options.encryption_provider_config and transformer is None:
             # Which rule holds for a key is known to the catalogue, and how a value is read to the transformer.
             try:
-                self.catalogue.transformer = transformers.load(
-                    options.encryption_provider_config, self.catalogue.resource_of
-                )
+                self.encryption = transformers.load(options.encryption_provider_config, self.catalogue.resource_of)
             except ConfigurationError as error:
                 raise FatalError(f"argument --encryption-provider-config: {error}") from error
+            for service in self.encryption.services:
+                service.poll()
+            self.catalogue.transformer = self.encryption
         self.admission = Admission()
         self.objects = Objects(store, self.feed, self.catalogue, self.admission)
         self.objects.event_ttl = int(options.event_ttl)
@@ -138,6 +140,8 @@ class Server:
         self.reloads = Reloads()
         if options.authentication_config:
             self.reloads.add("JWT authenticators", [options.authentication_config], self.authentication.reload)
+        if self.encryption is not None and options.encryption_provider_config_automatic_reload:
+            self.reloads.add("encryption providers", [options.encryption_provider_config], self._reload_encryption)
         if options.authorization_config:
             self.reloads.add("authorizers", [options.authorization_config], self._reload_authorizers)
         self.tokens = self.authentication.tokens
@@ -220,6 +224,16 @@ class Server:
 
         context = Reconciler(self.catalogue, self.objects).context(served, "patch")
         await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
+
+    async def _reload_encryption(self) -> None:
+        """Take on another configuration once all of its key services answer."""
+        assert self.encryption is not None
+        made = transformers.load(self.options.encryption_provider_config, self.catalogue.resource_of)
+        for service in made.services:
+            await asyncio.to_thread(service.poll)
+        if made.trouble is not None:
+            raise ConfigurationError(made.trouble)
+        self.encryption.adopt(made)
 
     def _reload_authorizers(self) -> None:
         self.authorization.reload()
@@ -308,6 +322,9 @@ class Server:
         self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
         self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
         self.readyz.add("autoregister-completion", lambda: None if self.registrations.completed else "not finished")
+        if self.encryption is not None:
+            encryption = self.encryption
+            self.readyz.add("kms-providers", lambda: encryption.trouble)
         self.livez.add("etcd", self._ask_store)
         self.livez.add("poststarthook/bootstrap", self._hangs_at_start)
         for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
@@ -436,6 +453,8 @@ class Server:
             await stack.enter_async_context(self.authentication.run())
             await stack.enter_async_context(self.authorization.run())
             stack.callback(asyncio.create_task(self.reloads.run()).cancel)
+            if self.encryption is not None:
+                stack.callback(asyncio.create_task(self.encryption.run()).cancel)
             if self.chain.auditor is not None:
                 await stack.enter_async_context(self.chain.auditor.run())
             if self.options.etcd_compaction_interval:

@@ -37,3 +37,7 @@ class UnavailableError(StorageError):
 
 class TransformError(StorageError):
     """A stored value can't be decrypted: no configured key fits, or the value was changed."""
+
+
+class KeyServiceError(TransformError):
+    """The program that keeps the keys does not answer: the value may be readable a moment later."""

@@ -8,18 +8,23 @@ the store, so that it can't be moved to another.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import fnmatch
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from keelson.component_base import configurations
 
+from . import kms
 from .errors import TransformError
+from .kms import Kms
 
 _PREFIX = b"k8s:enc:"
+_TICK_SECONDS = 1.0
 _API_VERSIONS = ("apiserver.config.k8s.io/v1",)
 
 
@@ -140,9 +145,9 @@ class _Provider:
     def encode(self, key: str, plain: bytes) -> bytes:
         return self.prefix + self._cipher.encrypt(plain, key.encode())
 
-    def decode(self, key: str, stored: bytes) -> bytes:
+    def decode(self, key: str, stored: bytes) -> tuple[bytes, bool]:
         try:
-            return self._cipher.decrypt(stored[len(self.prefix) :], key.encode())
+            return self._cipher.decrypt(stored[len(self.prefix) :], key.encode()), False
         except ValueError as error:
             raise TransformError(f"{key} can't be decrypted: {error}") from error
 
@@ -150,7 +155,7 @@ class _Provider:
 class Chain:
     """The providers of a resource; None among them is `identity`."""
 
-    def __init__(self, providers: Sequence[_Provider | None]) -> None:
+    def __init__(self, providers: Sequence[_Provider | Kms | None]) -> None:
         self._providers = providers
 
     def encode(self, key: str, plain: bytes) -> bytes:
@@ -165,17 +170,56 @@ class Chain:
                 if not stored.startswith(_PREFIX):
                     return stored, position > 0
             elif stored.startswith(provider.prefix):
-                return provider.decode(key, stored), position > 0
+                plain, stale = provider.decode(key, stored)
+                return plain, stale or position > 0
         raise TransformError(f"{key}: no configured provider wrote this value")
 
 
 class Encryption:
     """The transformer of a configuration. `resource_of` tells whose key it is: "secrets", "deployments.apps", ""."""
 
-    def __init__(self, rules: Sequence[tuple[Sequence[str], Chain]], resource_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[tuple[Sequence[str], Chain]],
+        resource_of: Callable[[str], str],
+        services: Sequence[Kms] = (),
+    ) -> None:
         self._rules = rules
         self._resource_of = resource_of
         self._chosen: dict[str, Transformer] = {}
+        # The programs that keep keys for it.
+        self.services = services
+
+    def adopt(self, other: Encryption) -> None:
+        """Work as another one does from now on; the services of before are closed."""
+        old = self.services
+        self._rules, self.services, self._chosen = other._rules, other.services, {}
+        for service in old:
+            service.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it can't be relied on now, None where it can."""
+        return next((service.trouble for service in self.services if service.trouble is not None), None)
+
+    def encrypts(self, key: str) -> bool:
+        """Whether values of this key are anything but plain."""
+        return isinstance(self._chain(key), Chain)
+
+    async def run(self) -> None:
+        """Ask services for their status, for ever; those of another configuration once it is adopted."""
+        due: dict[Kms, float] = {}
+        while True:
+            now = time.monotonic()
+            due = {service: due.get(service, now) for service in self.services}
+            for service in due:
+                if service.trouble is not None:
+                    due[service] = min(due[service], now + kms.POLL_SECONDS_FAILING)
+            for service in [each for each, moment in due.items() if moment <= now]:
+                await asyncio.to_thread(service.poll)
+                seconds = kms.POLL_SECONDS if service.trouble is None else kms.POLL_SECONDS_FAILING
+                due[service] = time.monotonic() + seconds
+            await asyncio.sleep(_TICK_SECONDS)
 
     def _chain(self, key: str) -> Transformer:
         resource = self._resource_of(key)
@@ -212,31 +256,53 @@ def load(path: str, resource_of: Callable[[str], str]) -> Encryption:
     """The transformer of an EncryptionConfiguration file. Raises ConfigurationError, which names the field."""
     document = configurations.load(path, kind="EncryptionConfiguration", api_versions=_API_VERSIONS)
     rules: list[tuple[Sequence[str], Chain]] = []
+    services: dict[str, Kms] = {}
     for index, entry in enumerate(document.get("resources") or ()):
         where = f"{path}: resources[{index}]"
         fields = configurations.Fields(where, entry)
         patterns = fields.get("resources", list, [])
-        providers: list[_Provider | None] = []
+        providers: list[_Provider | Kms | None] = []
         for position, provider in enumerate(fields.get("providers", list, [])):
-            providers += _providers(f"{where}.providers[{position}]", provider)
+            providers += _providers(f"{where}.providers[{position}]", provider, services)
         fields.close()
         if not patterns or not providers:
             raise configurations.ConfigurationError(f"{where}: resources and providers must not be empty")
         rules.append((patterns, Chain(providers)))
     if not rules:
         raise configurations.ConfigurationError(f"{path}: resources must not be empty")
-    return Encryption(rules, resource_of)
+    return Encryption(rules, resource_of, list(services.values()))
 
 
-def _providers(where: str, provider: Any) -> list[_Provider | None]:
+def _kms(where: str, settings: Any, services: dict[str, Kms]) -> Kms:
+    fields = configurations.Fields(where, settings)
+    version, name = fields.get("apiVersion", str, "v1"), fields.get("name", str, "")
+    endpoint, seconds = fields.get("endpoint", str, ""), fields.seconds("timeout", 3.0)
+    fields.close()
+    if version != "v2":
+        raise configurations.ConfigurationError(f"{where}.apiVersion: Unsupported value: {version!r}: want v2")
+    if not name or ":" in name:
+        raise configurations.ConfigurationError(f"{where}.name: must not be empty and holds no colon")
+    if not endpoint.startswith("unix:///"):
+        raise configurations.ConfigurationError(f"{where}.endpoint: {endpoint!r}: want unix:///path")
+    if seconds <= 0:
+        raise configurations.ConfigurationError(f"{where}.timeout: must be more than 0")
+    if name in services:
+        raise configurations.ConfigurationError(f"{where}.name: {name!r} is there twice")
+    services[name] = Kms(name, endpoint, seconds=seconds)
+    return services[name]
+
+
+def _providers(where: str, provider: Any, services: dict[str, Kms]) -> list[_Provider | Kms | None]:
     if not isinstance(provider, dict) or len(provider) != 1:
         raise configurations.ConfigurationError(f"{where}: want exactly one provider")
     kind, settings = next(iter(provider.items()))
     if kind == "identity":
         return [None]
+    if kind == "kms":
+        return [_kms(f"{where}.kms", settings, services)]
     if kind not in _CIPHERS:
         raise configurations.ConfigurationError(f"{where}: unknown provider {kind!r}")
-    made: list[_Provider | None] = []
+    made: list[_Provider | Kms | None] = []
     for index, key in enumerate((settings or {}).get("keys") or ()):
         place = f"{where}.{kind}.keys[{index}]"
         try:

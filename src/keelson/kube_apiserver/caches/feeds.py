@@ -147,6 +147,9 @@ class Feed:
                     for entry in page.entries:
                         try:
                             items.append(source.item(entry.key, entry.value, entry.mod_revision))
+                        except storage_errors.KeyServiceError:
+                            # All of it can be read once the keys can be had: nothing may seem to be gone meanwhile.
+                            raise
                         except _UNREADABLE as error:
                             log.error("%s can't be read and is left out: %s", entry.key, error)
                     if not page.remaining:
@@ -158,11 +161,17 @@ class Feed:
                 log.warning("loading %s: %s", source.collection.prefix, error)
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            source.collection.replace(items, revision)
+            held, source.held, source.listed = source.held or [], None, True
+            try:
+                for event in held:
+                    self._take(source, event)
+            except storage_errors.KeyServiceError as error:
+                log.warning("loading %s: %s", source.collection.prefix, error)
+                source.held, source.listed = [], False
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
             break
-        source.collection.replace(items, revision)
-        held, source.held, source.listed = source.held or [], None, True
-        for event in held:
-            self._take(source, event)
         # The list may be ahead of the feed; the collection must not be seen before the feed has caught up.
         await self.reach(revision)
         source.ready.set()
@@ -241,6 +250,8 @@ class Feed:
         if not event.deleted:
             try:
                 item = source.item(entry.key, entry.value, entry.mod_revision)
+            except storage_errors.KeyServiceError:
+                raise
             except _UNREADABLE as error:
                 log.error("%s can't be read and is left out: %s", entry.key, error)
         return source.collection.apply(entry.key, entry.mod_revision, item, time.monotonic())
@@ -254,7 +265,14 @@ class Feed:
             if source.held is not None:
                 source.held.append(event)
             elif source.listed:
-                change = self._take(source, event)
+                try:
+                    change = self._take(source, event)
+                except storage_errors.KeyServiceError as error:
+                    log.warning("%s is loaded anew when the keys can be had: %s", source.collection.prefix, error)
+                    source.collection.gaps += 1
+                    source.collection.expire()
+                    self._begin(source)
+                    continue
                 if change is not None:
                     told.setdefault(source.collection.prefix, (source.collection, []))[1].append(change)
         for collection, changes in told.values():

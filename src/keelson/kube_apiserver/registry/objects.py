@@ -26,6 +26,7 @@ from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Item
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
+from keelson.storage.transformers import Encryption
 
 from .catalogues import Catalogue, Served
 from .contexts import Context
@@ -165,7 +166,13 @@ class Objects:
         stored = {"apiVersion": served.stored_api_version, "kind": served.resource.kind, **stored}
         stored["apiVersion"] = served.stored_api_version
         stored["metadata"] = {k: v for k, v in stored["metadata"].items() if k not in ("resourceVersion", "selfLink")}
-        return self._catalogue.transformer.encode(key, orjson.dumps(stored)), stored
+        return self._encrypted(key, stored), stored
+
+    def _encrypted(self, key: str, stored: Object) -> bytes:
+        try:
+            return self._catalogue.transformer.encode(key, orjson.dumps(stored))
+        except storage_errors.TransformError as error:
+            raise errors.internal(str(error)) from error
 
     async def _encoded(self, served: Served, key: str, obj: Object) -> tuple[bytes, Object]:
         """As `_encode` where a webhook makes the stored version: the object is then the served version's."""
@@ -174,7 +181,7 @@ class Objects:
         shown = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
         shown["metadata"] = {k: v for k, v in shown["metadata"].items() if k not in ("resourceVersion", "selfLink")}
         stored = await served.view.to_stored(shown)
-        return self._catalogue.transformer.encode(key, orjson.dumps(stored)), shown
+        return self._encrypted(key, stored), shown
 
     def _ttl(self, served: Served) -> int:
         return self.event_ttl if served.resource.kind == "Event" and not served.custom else 0
@@ -360,6 +367,17 @@ class Objects:
         now = await self._stored(served, key)
         return now is None or now.revision != stored.revision
 
+    async def _is_outdated(self, key: str) -> bool:
+        """Whether the value is encrypted with a key that is not written with any more: a write of the same renews it.
+
+        Only asked for what is encrypted; that is how all Secrets come under a new key ("kubectl replace").
+        """
+        transformer = self._catalogue.transformer
+        if not isinstance(transformer, Encryption) or not transformer.encrypts(key):
+            return False
+        found = await self._store.get(key)
+        return found.entry is not None and transformer.decode(key, found.entry.value)[1]
+
     async def _update_once(
         self,
         context: Context,
@@ -429,7 +447,8 @@ class Objects:
                 if not fresh and await self._is_stale(served, stored.item.key, stored):
                     # It changes nothing in what was cached, but it would in what is stored.
                     raise storage_errors.RevisionConflictError(stored.item.key)
-                return stored.item
+                if not await self._is_outdated(stored.item.key):
+                    return stored.item
             item = await self._swap(context, served, stored, new)
         except (storage_errors.RevisionConflictError, errors.StatusError):
             if prepare is not None:

@@ -458,7 +458,7 @@ class Server:
             if self.chain.auditor is not None:
                 await stack.enter_async_context(self.chain.auditor.run())
             if self.options.etcd_compaction_interval:
-                compactor = Compactor(self.store, self.options.etcd_compaction_interval)
+                compactor = Compactor(self.store, self.options.etcd_compaction_interval, self.feed.compacted)
                 stack.callback(asyncio.create_task(compactor.run()).cancel)
             listener = Listener(
                 self.chain,

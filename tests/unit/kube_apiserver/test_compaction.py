@@ -23,3 +23,32 @@ async def test_history_is_kept_for_an_interval() -> None:
         await other.round()
     with pytest.raises(errors.CompactedError):
         await store.list("/registry/", revision=second - 1)
+
+
+async def test_every_instance_learns_what_is_gone() -> None:
+    store = memory.MemoryStore()
+    told: list[list[int]] = [[], []]
+    instances = [Compactor(store, 1, told[0].append), Compactor(store, 1, told[1].append)]
+    for number in range(3):
+        await store.create(f"/registry/{number}", b"1")
+        for instance in instances:
+            await instance.round()
+    found = await store.get("compact_rev_key")
+    assert found.entry is not None
+    # As upstream's servers read it: the revision compacted to.
+    assert told[0][-1] == told[1][-1] == int(found.entry.value) > 0
+
+
+async def test_an_instance_that_starts_compacts_nothing_younger_than_an_interval() -> None:
+    store = memory.MemoryStore()
+    before = Compactor(store, 1)
+    for _ in range(2):
+        await before.round()
+    revision = await store.create("/registry/a", b"1")
+    started = Compactor(store, 1)
+    await started.round()
+    await store.list("/registry/", revision=revision - 1)
+    await store.create("/registry/b", b"1")
+    await started.round()
+    with pytest.raises(errors.CompactedError):
+        await store.list("/registry/", revision=revision - 1)

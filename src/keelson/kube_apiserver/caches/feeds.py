@@ -87,6 +87,12 @@ class Feed:
         self._batches = 0
         # How often history was given up.
         self._resets = 0
+        # What the store has forgotten: no list is answered of a revision before it.
+        self.oldest = 0
+
+    def compacted(self, revision: int) -> None:
+        """The store's history before `revision` is gone."""
+        self.oldest = max(self.oldest, revision)
 
     def add(self, prefix: str, indexer: Indexer, decode: Decode) -> Collection:
         """Declare a collection of the keys below `prefix`, which ends with "/". It is loaded by `ready`."""
@@ -220,7 +226,7 @@ class Feed:
         self._reset()
 
     def _reset(self) -> None:
-        self.revision = 0
+        self.revision = self.oldest = 0
         self._resets += 1
         for source in self._sources.values():
             if source.loading is not None:

@@ -164,6 +164,13 @@ def decode_continue(token: str) -> tuple[int, str]:
     return revision, start
 
 
+def _gone(served: Served, options: ListOptions, start: str) -> errors.StatusError:
+    """The error of a list whose revision is compacted: with the way to go on, where it was a page."""
+    if options.continue_ and start:
+        return ContinueExpiredError(encode_continue(-1, start[len(served.prefix) :]))
+    return errors.expired("The provided resource version is too old")
+
+
 class Lists:
     """The verb list."""
 
@@ -191,6 +198,9 @@ class Lists:
             collection = await self.reached(served, wanted)
             if options.match == "Exact" or (options.limit and wanted and not options.match):
                 revision = wanted
+        if revision and revision < self._feed.oldest:
+            # The cache may know it still; but when a token ends must not hang on which instance is asked, or how busy.
+            raise _gone(served, options, start)
         shown = revision or self._objects.revision(served)
         items: Sequence[Item]
         try:
@@ -231,9 +241,7 @@ class Lists:
             try:
                 page = await self._store.list(prefix, limit=options.limit or 1000, start=start, revision=revision)
             except storage_errors.CompactedError as error:
-                if options.continue_ and start:
-                    raise ContinueExpiredError(encode_continue(-1, start[len(served.prefix) :])) from error
-                raise errors.expired("The provided resource version is too old") from error
+                raise _gone(served, options, start) from error
             except storage_errors.StorageError as error:
                 raise translated(error) from error
             objects = [self._catalogue.decode(served, entry.key, entry.value) for entry in page.entries]

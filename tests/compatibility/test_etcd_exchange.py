@@ -17,6 +17,7 @@ import yaml
 
 from tests.compatibility.wires import Wire, snapshot, stored
 from tests.contracts.kube_apiserver.api_servers import OURS, Cluster
+from tests.contracts.storage.key_services import KeyService
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
@@ -38,6 +39,8 @@ resources:
     providers: [{{aescbc: {{keys: [{{name: two, secret: {_key("b")}}}]}}}}, {{identity: {{}}}}]
   - resources: [things.example.com, leases.coordination.k8s.io]
     providers: [{{aesgcm: {{keys: [{{name: three, secret: {_key("c")}}}]}}}}]
+  - resources: [serviceaccounts, deployments.apps]
+    providers: [{{kms: {{apiVersion: v2, name: four, endpoint: "ENDPOINT"}}}}]
 """
 
 # What a server writes for itself when it starts on an etcd that another server has filled.
@@ -76,10 +79,11 @@ def exchange(
     first, second = (theirs, OURS) if request.param == "upstream to ours" else (OURS, theirs)
     folder = tmp_path_factory.mktemp("exchange")
     configuration = folder / "encryption.yaml"
-    configuration.write_text(ENCRYPTION, encoding="utf-8")
+    service = KeyService(folder / "kms.sock")
+    configuration.write_text(ENCRYPTION.replace("ENDPOINT", service.endpoint), encoding="utf-8")
     cluster = Cluster(folder, [f"--encryption-provider-config={configuration}"])
     cluster.program = first
-    with cluster:
+    with service, cluster:
         cluster.kubectl("create", "-f", str(HERE / "objects.yaml"), "--validate=false")
         cluster.kubectl("wait", "--for=condition=Established", "crd/things.example.com")
         cluster.kubectl("apply", "--server-side", "-f", str(HERE / "custom_objects.yaml"), "--validate=false")

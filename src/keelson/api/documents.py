@@ -61,10 +61,20 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
+def _value(node: yaml.ScalarNode) -> Any:
+    try:
+        return _scalar(node)
+    except ValueError as error:
+        name = node.tag.removeprefix("tag:yaml.org,2002:")
+        raise DocumentError(
+            f"line {node.start_mark.line + 1}: cannot decode {node.value[:60]!r} as a !!{name}"
+        ) from error
+
+
 def _key(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         raise DocumentError(f"line {node.start_mark.line + 1}: a mapping's key must be a scalar")
-    value = _scalar(node)
+    value = _value(node)
     match value:
         case None:
             return "null"
@@ -92,7 +102,7 @@ class _Builder:
         if depth > MAX_DEPTH:
             raise DocumentError("exceeded max depth")
         if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
+            return _value(node)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, f"{path}[{index}]", depth + 1) for index, child in enumerate(node.value)]
         return self._mapping(node, path, depth)

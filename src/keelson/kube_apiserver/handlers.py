@@ -21,6 +21,7 @@ from .registry.catalogues import Catalogue, Served
 from .registry.contexts import Context, User
 from .registry.deletions import Deletions, checked_options
 from .registry.listing import Lists, options_of, revision_of, selection_of
+from .registry.numbers import integer
 from .registry.objects import Objects
 from .registry.patching import Patches
 from .registry.representations import collection, object_of, single
@@ -283,9 +284,7 @@ class Handlers:
             context.dry_run = context.dry_run or dry_run(options.get("dryRun") or [])
         elif request.query_string:
             if grace := request.parameter("gracePeriodSeconds"):
-                if not grace.lstrip("-").isdecimal():
-                    raise errors.bad_request(f'strconv.ParseInt: parsing "{grace}": invalid syntax')
-                options["gracePeriodSeconds"] = int(grace)
+                options["gracePeriodSeconds"] = integer(grace)
             if policy := request.parameter("propagationPolicy"):
                 options["propagationPolicy"] = policy
             if orphan := request.parameter("orphanDependents"):

@@ -70,7 +70,11 @@ def tokens(source: str) -> list[Token]:
 
 
 def _integer(source: str, match: re.Match[str], offset: int) -> Token:
-    number = int(match["int"], 0) if match["int"].startswith("0x") else int(match["int"])
+    try:
+        number = int(match["int"], 0) if match["int"].startswith("0x") else int(match["int"])
+    except ValueError:
+        # More digits than Python reads; too large in any case.
+        number = 1 << 64
     if match["unsigned"]:
         if number >= 1 << 64:
             raise CelError(source, [(offset, "invalid uint literal")])

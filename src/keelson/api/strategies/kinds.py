@@ -42,13 +42,14 @@ def _create_job(obj: Object, _: datetime) -> None:
     selected.setdefault("batch.kubernetes.io/controller-uid", uid)
 
 
+_MOST_DIGITS = 18
 # How often a DaemonSet's template was changed: a field until apps/v1, and this annotation since.
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def _template_generation(obj: Object) -> int:
     text = meta.annotations(obj).get(_TEMPLATE_GENERATION, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _create_daemon_set(obj: Object, _: datetime) -> None:

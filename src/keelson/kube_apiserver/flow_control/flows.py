@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED = 20_000
 _OBJECTS_PER_SEAT = 100
+_MOST_DIGITS = 18
 # No request waits longer than this, whatever its timeout is.
 _LONGEST_WAIT = 60.0
 
@@ -155,7 +156,7 @@ def seats(request: Request, info: RequestInfo, flow: Flow, count: int) -> int:
         if not asks and request.parameter("resourceVersion") not in ("", "0"):
             return 1
     limit = request.parameter("limit")
-    if limit.isdecimal() and 0 < int(limit) < count:
+    if limit.isdecimal() and len(limit) <= _MOST_DIGITS and 0 < int(limit) < count:
         count = int(limit)
     return min(math.ceil(count / _OBJECTS_PER_SEAT), flow.level.most_seats)
 

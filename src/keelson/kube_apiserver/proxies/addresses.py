@@ -15,6 +15,7 @@ from keelson.api.meta import Object
 
 KUBELET_PORT = 10250
 _SCHEMES = ("", "http", "https")
+_MOST_DIGITS = 9
 
 
 class Named(NamedTuple):
@@ -114,7 +115,7 @@ def service_port_name(service: Object, stated: str) -> str:
 
     Raises StatusError 503 where the service has no port of that number.
     """
-    if not stated.isdecimal():
+    if not stated.isdecimal() or len(stated) > _MOST_DIGITS:
         return stated
     for port in (service.get("spec") or {}).get("ports") or []:
         if int(port["port"]) == int(stated):

@@ -26,6 +26,7 @@ from keelson.storage.stores import Store
 from . import selectable_fields
 from .catalogues import Catalogue, Served
 from .conversions import selectable_field
+from .numbers import integer
 from .objects import Objects, translated
 
 # How long a request waits for a revision that the cache has not seen yet.
@@ -88,14 +89,13 @@ def selection_of(request: Request, served: Served, namespace: str, name: str = "
 
 def options_of(request: Request, served: Served, namespace: str, name: str = "") -> ListOptions:
     """The list options of a request. Raises StatusError 400 and 422."""
-    limit = request.parameter("limit")
-    if limit and not limit.lstrip("-").isdecimal():
-        raise errors.bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax')
+    limit = integer(request.parameter("limit") or "0")
     options = ListOptions(
         selection_of(request, served, namespace, name),
         request.parameter("resourceVersion"),
         request.parameter("resourceVersionMatch"),
-        min(int(limit or 0), _MOST_LIMIT),
+        # Below 0 is no limit, as upstream's storage has it.
+        max(0, min(limit, _MOST_LIMIT)),
         request.parameter("continue"),
     )
     causes = []
@@ -122,9 +122,13 @@ def revision_of(text: str) -> int:
     """A resourceVersion as a revision, 0 where it is absent. Raises StatusError 400."""
     if not text:
         return 0
-    if not text.isdecimal() or len(text) > 19:
+    try:
+        revision = integer(text)
+    except errors.StatusError as error:
+        raise errors.bad_request(f'invalid resource version "{text}"') from error
+    if revision < 0:
         raise errors.bad_request(f'invalid resource version "{text}"')
-    return int(text)
+    return revision
 
 
 def too_large(revision: int, current: int) -> errors.StatusError:
@@ -157,7 +161,9 @@ def decode_continue(token: str) -> tuple[int, str]:
     if not isinstance(value, dict) or value.get("v") != _CONTINUE_VERSION:
         raise refused
     revision, start = value.get("rv"), value.get("start")
-    if not isinstance(revision, int) or not isinstance(start, str) or not start or revision == 0 or revision < -1:
+    if type(revision) is not int or not isinstance(start, str) or not start or not -1 <= revision < 1 << 63:
+        raise refused
+    if revision == 0:
         raise refused
     if any(part in (".", "..") for part in start.split("/")) or start.startswith("/"):
         raise refused

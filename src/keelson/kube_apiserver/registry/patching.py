@@ -134,6 +134,8 @@ class Patches:
         configuration = copy.deepcopy(value)
         if not configuration.get("metadata"):
             configuration["metadata"] = {}
+        if not isinstance(configuration["metadata"], dict):
+            raise errors.bad_request("error decoding YAML: metadata of the apply configuration must be an object")
         if meta.name(configuration) and meta.name(configuration) != name:
             raise errors.bad_request("the name in the apply configuration is not the name on the URL")
         configuration["metadata"]["name"] = name

@@ -19,6 +19,7 @@ from keelson.kube_apiserver.serving.negotiation import Form
 
 from .catalogues import Served
 from .listing import Lists, options_of, revision_of
+from .numbers import integer
 from .objects import Objects
 from .representations import bookmark, event, frames, stream_type
 
@@ -140,11 +141,8 @@ class Watches:
 
     def _seconds(self, request: Request) -> float:
         text = request.parameter("timeoutSeconds")
-        if text:
-            if not text.isdecimal():
-                raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-            if int(text):
-                return min(float(text), 1e7)
+        if text and (seconds := integer(text)) > 0:
+            return min(float(seconds), 1e7)
         # Spread, so that clients that came together do not come back together.
         return self._least_timeout * (1.0 + random.random())  # noqa: S311 - no secret hangs on it
 

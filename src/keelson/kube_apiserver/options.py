@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from keelson.component_base import logs
 from keelson.component_base.flags import Parser
 
-from .admission.plugins import KNOWN
+from .admission.plugins import KNOWN, UNSUPPORTED
 from .audit.backends import FORMATS
 from .audit.backends import MODES as MODES_OF_AUDIT
 from .authorization.configurations import MODES, SERVED_MODES
@@ -186,6 +186,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         for name in names:
             if name not in KNOWN:
                 refuse(flag, f'"{name}" is no admission plugin')
+            if name in UNSUPPORTED and flag.startswith("--enable"):
+                refuse(flag, f'"{name}" is not supported')
     for first, second in (
         ("tls_cert_file", "tls_private_key_file"),
         ("kubelet_client_certificate", "kubelet_client_key"),

@@ -158,11 +158,10 @@ class Server:
                 disabled=disabled,
                 configurations=configurations,
             )
+            means = plugins.Means(lookups, self.authorizer, self.rbac, configurations)
+            self.admission.use(plugins.chosen(means, enabled, disabled, self.dynamic_admission))
         except ConfigurationError as error:
             raise FatalError(f"argument --admission-control-config-file: {error}") from error
-        self.admission.use(
-            plugins.chosen(lookups, self.authorizer, self.rbac, enabled, disabled, self.dynamic_admission)
-        )
         self.livez, self.readyz = Checks(), Checks()
         reading, mutating = options.max_requests_inflight, options.max_mutating_requests_inflight
         self.flows: Flows | None = None

@@ -7,6 +7,7 @@ Writes the requester into a new CertificateSigningRequest; refuses approvals and
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -25,8 +26,10 @@ class Certificates:
 
     name = "Certificates"
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: Authorizer, disabled: Collection[str] = ()) -> None:
+        """`disabled` may name the three plugins that this is made of."""
         self._authorizer = authorizer
+        self._disabled = frozenset(disabled)
 
     async def mutate(self, attributes: Attributes) -> None:
         """The requester is who asks, whatever the request says."""
@@ -49,11 +52,14 @@ class Certificates:
             return
         old, new = attributes.old or {}, attributes.object or {}
         signer = ((old or new).get("spec") or {}).get("signerName") or ""
-        if attributes.operation == CREATE:
+        if attributes.operation == CREATE and "CertificateSubjectRestriction" not in self._disabled:
             self._check_subject(attributes, new.get("spec") or {})
         elif attributes.operation == UPDATE and attributes.subresource == "approval":
-            await self._demand(attributes, "approve", signer)
+            if "CertificateApproval" not in self._disabled:
+                await self._demand(attributes, "approve", signer)
         elif attributes.operation == UPDATE and attributes.subresource == "status":
+            if "CertificateSigning" in self._disabled:
+                return
             before, after = old.get("status") or {}, new.get("status") or {}
             if before.get("certificate") != after.get("certificate") or _failed(before) != _failed(after):
                 await self._demand(attributes, "sign", signer)

@@ -5,23 +5,12 @@ Reads storageclasses and ingressclasses; writes spec.storageClassName of claims 
 
 from __future__ import annotations
 
-from keelson.api import errors, meta
-from keelson.api.meta import Object
+from keelson.api import meta, volume_claims
 from keelson.kube_apiserver.admission.chains import CREATE, Attributes
 from keelson.kube_apiserver.admission.lookups import Lookups
 
-_DEFAULT_STORAGE = "storageclass.kubernetes.io/is-default-class"
-_BETA_STORAGE = "volume.beta.kubernetes.io/storage-class"
 _DEFAULT_INGRESS = "ingressclass.kubernetes.io/is-default-class"
 _OLD_INGRESS = "kubernetes.io/ingress.class"
-
-
-async def _defaults(lookups: Lookups, qualified: str, annotation: str) -> list[Object]:
-    found = [each for each in await lookups.list(qualified) if meta.annotations(each).get(annotation) == "true"]
-    # The newest wins, and of two that are as new the first by name.
-    found.sort(key=meta.name)
-    found.sort(key=lambda each: str(meta.metadata(each).get("creationTimestamp") or ""), reverse=True)
-    return found
 
 
 class DefaultStorageClass:
@@ -37,12 +26,11 @@ class DefaultStorageClass:
         claim = attributes.object
         if attributes.qualified != "persistentvolumeclaims" or attributes.operation != CREATE or claim is None:
             return
-        spec = claim.setdefault("spec", {})
-        if spec.get("storageClassName") is not None or _BETA_STORAGE in meta.annotations(claim):
+        if not volume_claims.names_no_class(claim):
             return
-        found = await _defaults(self._lookups, "storageclasses.storage.k8s.io", _DEFAULT_STORAGE)
-        if found:
-            spec["storageClassName"] = meta.name(found[0])
+        found = volume_claims.default_class(await self._lookups.list("storageclasses.storage.k8s.io"))
+        if found is not None:
+            claim.setdefault("spec", {})["storageClassName"] = meta.name(found)
 
 
 class DefaultIngressClass:
@@ -61,9 +49,10 @@ class DefaultIngressClass:
         spec = ingress.setdefault("spec", {})
         if spec.get("ingressClassName") is not None or _OLD_INGRESS in meta.annotations(ingress):
             return
-        found = await _defaults(self._lookups, "ingressclasses.networking.k8s.io", _DEFAULT_INGRESS)
-        if len(found) > 1:
-            why = f"{len(found)} default IngressClasses were found, only 1 allowed"
-            raise errors.forbidden("ingresses", attributes.name, why, group="networking.k8s.io")
+        classes = await self._lookups.list("ingressclasses.networking.k8s.io")
+        found = [each for each in classes if meta.annotations(each).get(_DEFAULT_INGRESS) == "true"]
+        # The newest wins, and of two that are as new the first by name.
+        found.sort(key=meta.name)
+        found.sort(key=lambda each: str(meta.metadata(each).get("creationTimestamp") or ""), reverse=True)
         if found:
             spec["ingressClassName"] = meta.name(found[0])

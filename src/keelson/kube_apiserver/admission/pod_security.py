@@ -18,11 +18,12 @@ from keelson.component_base.configurations import ConfigurationError, Fields
 from keelson.kube_apiserver.registry.contexts import Context
 
 from .chains import CREATE, UPDATE, Attributes
+from .configurations import Configurations
 from .lookups import Lookups
 
 _API = "pod-security.admission.config.k8s.io"
-API_VERSIONS = (f"{_API}/v1", f"{_API}/v1beta1", f"{_API}/v1alpha1")
-KIND = "PodSecurityConfiguration"
+_API_VERSIONS = (f"{_API}/v1", f"{_API}/v1beta1", f"{_API}/v1alpha1")
+_KIND = "PodSecurityConfiguration"
 # Subresources that can't change what a pod may do; any other is looked at.
 _HARMLESS = frozenset(("exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"))
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +52,7 @@ class Settings:
     namespaces: frozenset[str] = frozenset()
 
 
-def settings_of(document: Mapping[str, Any], where: str = KIND) -> Settings:
+def settings_of(document: Mapping[str, Any], where: str = _KIND) -> Settings:
     """What a PodSecurityConfiguration states, given without apiVersion and kind. Raises ConfigurationError."""
     fields = Fields(where, document)
     stated, exempt = fields.child("defaults"), fields.child("exemptions")
@@ -66,6 +67,12 @@ def settings_of(document: Mapping[str, Any], where: str = KIND) -> Settings:
     names = {name: frozenset(exempt.get(name, list, [])) for name in ("usernames", "runtimeClasses", "namespaces")}
     fields.close()
     return Settings(Policy(**modes), names["usernames"], names["runtimeClasses"], names["namespaces"])
+
+
+def settings_from(configurations: Configurations) -> Settings:
+    """The settings that the admission configuration has for this plugin. Raises ConfigurationError."""
+    document = configurations.of("PodSecurity", kind=_KIND, api_versions=_API_VERSIONS)
+    return settings_of(document) if document is not None else Settings()
 
 
 class PodSecurity:

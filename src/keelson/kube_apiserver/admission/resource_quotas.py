@@ -18,17 +18,33 @@ from keelson.api.meta import Object
 from keelson.api.patches import managed_fields
 from keelson.api.quotas import charges, evaluators
 from keelson.api.quotas.evaluators import Evaluator, Write
+from keelson.component_base.configurations import ConfigurationError, Fields
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
 from keelson.kube_apiserver.registry.objects import Stored, translated
 from keelson.storage import errors as storage_errors
 
 from .chains import CREATE, UPDATE, Attributes
+from .configurations import Configurations
 from .lookups import Lookups
 
 _SECONDS = 10.0
 _ATTEMPTS = 16
 _MANAGER = "kube-apiserver"
+_KIND = "ResourceQuotaConfiguration"
+_API_VERSIONS = ("apiserver.config.k8s.io/v1", "resourcequota.admission.k8s.io/v1beta1")
+
+
+def limited_from(configurations: Configurations) -> list[dict[str, Any]]:
+    """What may be used only under a quota, by the plugin's configuration. Raises ConfigurationError."""
+    document = configurations.of("ResourceQuota", kind=_KIND, api_versions=_API_VERSIONS)
+    fields = Fields(_KIND, document)
+    found: list[dict[str, Any]] = fields.get("limitedResources", list, [])
+    fields.close()
+    for index, each in enumerate(found):
+        if not isinstance(each, dict) or not each.get("resource"):
+            raise ConfigurationError(f"{_KIND}.limitedResources[{index}].resource: is required")
+    return found
 
 
 @dataclass(slots=True, eq=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.authorization.nodes import references
 
-from .chains import CREATE, Attributes
+from .chains import CREATE, UPDATE, Attributes
 from .lookups import Lookups
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -17,6 +20,11 @@ _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 _VOLUME = "kube-api-access-"
 # Just over an hour: kubelets ask for a new token at 80 % of the time, so one hour is always left.
 _SECONDS = 3607
+# The default account of a new namespace is waited for, as long as upstream waits.
+_ATTEMPTS, _PAUSE = 10, 0.15
+_TRUE = ("true", "t", "1")
+_LASTING = {"initContainers": "init container", "containers": "container"}
+_EPHEMERAL = {"ephemeralContainers": "ephemeral container"}
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -41,16 +49,18 @@ class ServiceAccounts:
             spec["imagePullSecrets"] = [dict(found) for found in account["imagePullSecrets"]]
 
     async def validate(self, attributes: Attributes) -> None:
-        """Mirror pods take neither accounts nor secrets; an account may limit the secrets that its pods mount."""
-        if attributes.operation != CREATE or attributes.qualified != "pods" or attributes.object is None:
-            return
+        """Mirror pods take neither accounts nor secrets; an account may limit the secrets that its pods use."""
         pod = attributes.object
-        if MIRROR in meta.annotations(pod):
+        later = attributes.operation == UPDATE and attributes.qualified == "pods/ephemeralcontainers"
+        if pod is None or not (later or (attributes.operation == CREATE and attributes.qualified == "pods")):
+            return
+        if not later and MIRROR in meta.annotations(pod):
             _check_mirror(pod)
             return
         account = await self._account(attributes, pod["spec"])
-        if meta.annotations(account).get(_ENFORCE) == "true":
-            _check_secrets(pod, account)
+        if (meta.annotations(account).get(_ENFORCE) or "").lower() in _TRUE:
+            # A container that comes later must not bring what the pod could not (CVE-2023-2728).
+            _check_secrets(pod, account, _EPHEMERAL if later else _LASTING)
 
     def _pod(self, attributes: Attributes) -> Object | None:
         if attributes.operation != CREATE or attributes.qualified != "pods" or attributes.object is None:
@@ -61,6 +71,12 @@ class ServiceAccounts:
         name = spec.get("serviceAccountName") or "default"
         spec["serviceAccountName"] = spec["serviceAccount"] = name
         account = await self._lookups.get("serviceaccounts", attributes.namespace, name)
+        for _ in range(_ATTEMPTS if name == "default" else 0):
+            if account is not None:
+                break
+            # The controller makes it once the namespace is there, and nobody tells when it has.
+            await asyncio.sleep(_PAUSE)
+            account = await self._lookups.get("serviceaccounts", attributes.namespace, name)
         if account is None:
             raise errors.forbidden(
                 "pods",
@@ -111,22 +127,43 @@ def _check_mirror(pod: Object) -> None:
     spec = pod["spec"]
     if spec.get("serviceAccountName"):
         raise errors.forbidden("pods", meta.name(pod), "a mirror pod may not reference service accounts")
+    if any(resource == "secrets" for resource, _, _ in references(pod)):
+        raise errors.forbidden("pods", meta.name(pod), "a mirror pod may not reference secrets")
     for volume in spec.get("volumes") or []:
         sources = (volume.get("projected") or {}).get("sources") or []
-        if "secret" in volume or any("secret" in s or "serviceAccountToken" in s for s in sources):
-            raise errors.forbidden("pods", meta.name(pod), "a mirror pod may not reference secrets")
+        if any(source.get("serviceAccountToken") is not None for source in sources):
+            why = "a mirror pod may not use ServiceAccountToken volume projections"
+            raise errors.forbidden("pods", meta.name(pod), why)
 
 
-def _check_secrets(pod: Object, account: Object) -> None:
+def _check_secrets(pod: Object, account: Object, kinds: Mapping[str, str]) -> None:
     allowed = {found.get("name") for found in account.get("secrets") or []}
     spec = pod["spec"]
-    used = [str((volume.get("secret") or {}).get("secretName") or "") for volume in spec.get("volumes") or []]
-    for container in [*_containers(spec), *(spec.get("ephemeralContainers") or [])]:
-        used += [str((s.get("secretRef") or {}).get("name") or "") for s in container.get("envFrom") or []]
-        for variable in container.get("env") or []:
-            reference = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
-            used.append(str(reference.get("name") or ""))
-    for name in used:
-        if name and name not in allowed:
-            why = f'secret "{name}" is not one that service account {meta.name(account)} lets its pods use'
-            raise errors.forbidden("pods", meta.name(pod), why)
+    why = f"is not allowed because service account {meta.name(account)} does not reference that"
+
+    def check(what: str, name: object, known: set[object]) -> None:
+        if name not in known:
+            raise errors.forbidden("pods", meta.name(pod), f'{what}="{name}" {why} secret')
+
+    if "containers" in kinds:
+        for volume in spec.get("volumes") or []:
+            if "secret" in volume:
+                check("volume with secret.secretName", (volume["secret"] or {}).get("secretName"), allowed)
+    for field, word in kinds.items():
+        for container in spec.get(field) or []:
+            told = f"{word} {container.get('name')} with"
+            for variable in container.get("env") or []:
+                reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+                if reference is not None:
+                    what = f"{told} envVar {variable.get('name')} referencing secret.secretName"
+                    check(what, reference.get("name"), allowed)
+            for source in container.get("envFrom") or []:
+                if source.get("secretRef") is not None:
+                    check(f"{told} envFrom referencing secret.secretName", source["secretRef"].get("name"), allowed)
+    if "containers" not in kinds:
+        return
+    pulled = {found.get("name") for found in account.get("imagePullSecrets") or []}
+    for index, found in enumerate(spec.get("imagePullSecrets") or []):
+        if found.get("name") not in pulled:
+            told = f'imagePullSecrets[{index}].name="{found.get("name")}" {why} imagePullSecret'
+            raise errors.forbidden("pods", meta.name(pod), told)

@@ -62,13 +62,14 @@ class TokenRequests:
         metadata.setdefault("name", name)
         metadata.setdefault("namespace", namespace)
         seconds = spec.setdefault("expirationSeconds", _DEFAULT)
-        if not spec.get("audiences"):
-            spec["audiences"] = list(self._audiences)
         _check(name, seconds)
         if self._most_seconds and seconds > self._most_seconds:
             seconds = spec["expirationSeconds"] = self._most_seconds
         attributes = Attributes(context, CREATE, served.resource, namespace, name, subresource="token", object=asked)
         await self._objects.admission.mutate(attributes)
+        # Only now: NodeRestriction compares what was asked for with what the pod's volumes say.
+        if not spec.get("audiences"):
+            spec["audiences"] = list(self._audiences)
         await self._objects.admission.validate(attributes)
         bound = await self._bound(namespace, name, spec.get("boundObjectRef"))
         now = datetime.now(UTC)

@@ -27,7 +27,7 @@ from .flow_control.levels import RejectedError, Ticket
 from .handlers import Handlers
 from .quick_reads import Reads
 from .registry.contexts import User
-from .serving import request_infos
+from .serving import request_infos, warnings
 from .serving.messages import Request, Response
 from .serving.negotiation import JSON
 from .serving.request_infos import RequestInfo
@@ -195,7 +195,7 @@ class Chain:
         if request.audit is not None:
             request.audit.finished(response, panicked=panicked)
         if response is not None and request.warnings:
-            response.headers = [*response.headers, *(("Warning", _warning(text)) for text in request.warnings)]
+            response.headers = [*response.headers, *(("Warning", text) for text in warnings.headers(request.warnings))]
         return response
 
     def _done(self) -> None:
@@ -361,9 +361,3 @@ def _closed(request: Request) -> Response:
     headers = (("Retry-After", "5"), ("X-Content-Type-Options", "nosniff"))
     body = b"The apiserver is shutting down, please try again later.\n"
     return Response(429, body, "text/plain; charset=utf-8", headers)
-
-
-def _warning(text: str) -> str:
-    """A Warning header's value (RFC 7234, 5.5): code 299, no agent, the text quoted."""
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
-    return f'299 - "{quoted}"'

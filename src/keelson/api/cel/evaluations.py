@@ -52,7 +52,7 @@ class Budget:
         try:
             value, cost = program.run(variables, budget=most)
         except EvalError as error:
-            # What an evaluation cost that failed is not told; it was less than it might.
+            self._spent(error.cost)
             return Result(None, f"expression '{program.source}' resulted in error: {error}")
         except BudgetError as error:
             if trying:
@@ -61,7 +61,10 @@ class Budget:
                 raise ExhaustedError(EXHAUSTED) from error
             self._left -= CALL_BUDGET
             return Result(None, f"expression '{program.source}' resulted in error: {error}")
+        self._spent(cost)
+        return Result(value)
+
+    def _spent(self, cost: int) -> None:
         self._left -= cost
         if self._trial is not None:
             self._trial -= cost
-        return Result(value)

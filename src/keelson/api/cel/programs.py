@@ -54,6 +54,9 @@ class Program:
             value = self.step({**variables, _METER: meter})
         except RecursionError as error:
             raise EvalError("the expression is nested too deeply") from error
+        except EvalError as error:
+            error.cost = budget - meter.left
+            raise
         return value, budget - meter.left
 
 

@@ -19,7 +19,12 @@ UINT64_MAX: Final = (1 << 64) - 1
 
 
 class EvalError(Exception):
-    """An evaluation that has no value; `||`, `&&` and the loops may still have one without it."""
+    """An evaluation that has no value; `||`, `&&` and the loops may still have one without it.
+
+    `cost` is what the whole program spent until it ended so.
+    """
+
+    cost = 0
 
 
 class BudgetError(Exception):

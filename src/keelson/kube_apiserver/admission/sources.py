@@ -5,6 +5,7 @@ A configuration is in force as soon as the cache has it; nobody asks for it agai
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -12,6 +13,8 @@ from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.collections import Change
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.objects import Objects
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -37,11 +40,17 @@ class Source(Generic[T]):
 
     def _changed(self, _changes: list[Change] | None) -> None:
         items = self._collection.items
-        for key in [key for key in self._made if key not in items]:
-            del self._made[key], self._revisions[key]
+        for key in [key for key in self._revisions if key not in items]:
+            del self._revisions[key]
+            self._made.pop(key, None)
         for key, item in items.items():
             if self._revisions.get(key) != item.revision:
-                self._made[key] = self._compile(self._objects.object(self._served, item))
                 self._revisions[key] = item.revision
+                try:
+                    self._made[key] = self._compile(self._objects.object(self._served, item))
+                except (LookupError, TypeError, ValueError, AttributeError):
+                    # Bytes that no API server of today would have stored; the others must not fall with them.
+                    self._made.pop(key, None)
+                    log.exception("%s is no configuration of admission and is left out", key)
         self.found = [self._made[key] for key in sorted(self._made)]
         self.on_change()

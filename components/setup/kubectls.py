@@ -7,6 +7,7 @@ import json
 import platform
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from components.setup import caches, commands, go_modules, progress
@@ -14,6 +15,9 @@ from components.setup.errors import SetupError
 
 VERSION = "1.36.3"
 """The release of Kubernetes that `tools/kubectl/go.mod` names (k8s.io/kubectl v0.36.3)."""
+
+RELEASES = {"1.32": "1.32.3", "1.33": "1.33.13", "1.34": "1.34.13", "1.35": "1.35.10", "1.36": VERSION}
+"""Minor releases that operators may have, each pinned by `tools/kubectl-MINOR` (k8s.io/kubectl v0.MINOR.PATCH)."""
 
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -27,15 +31,39 @@ def find(root: Path) -> Path:
     if found is not None and _fits(Path(found)):
         return Path(found).parent
     module = root / "tools" / "kubectl"
-    major, minor, _ = VERSION.split(".")
-    values = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in values.items())
     return caches.entry(
         "kubectl",
         _key(root),
-        lambda place: go_modules.build(module, ".", place / "kubectl", linker_flags=flags),
+        lambda place: go_modules.build(module, ".", place / "kubectl", linker_flags=_linker_flags(VERSION)),
         what="building kubectl",
     )
+
+
+def release(root: Path, minor: str) -> Path:
+    """Return the program of a minor release (a key of RELEASES), built if the cache has none, or raise SetupError.
+
+    All are built from the one main package of `tools/kubectl`; what differs is the modules that they pin.
+    """
+    if RELEASES[minor] == VERSION:
+        sources = [root / "tools" / "kubectl" / file for file in ("main.go", "go.mod", "go.sum")]
+    else:
+        pins = root / "tools" / f"kubectl-{minor}"
+        sources = [root / "tools" / "kubectl" / "main.go", pins / "go.mod", pins / "go.sum"]
+
+    def build(place: Path) -> None:
+        with tempfile.TemporaryDirectory() as module:
+            for source in sources:
+                shutil.copy(source, module)
+            go_modules.build(Path(module), ".", place / "kubectl", linker_flags=_linker_flags(RELEASES[minor]))
+
+    key = caches.digest([RELEASES[minor], platform.machine()], sources)
+    return caches.entry("kubectl", f"{minor}-{key}", build, what=f"building kubectl {minor}") / "kubectl"
+
+
+def _linker_flags(version: str) -> str:
+    major, minor, _ = version.split(".")
+    values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(f"-X {_VERSION_PACKAGE}.{name}={value}" for name, value in values.items())
 
 
 def cached(root: Path) -> Path | None:

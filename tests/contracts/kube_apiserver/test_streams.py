@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -34,6 +35,8 @@ class ServingNode(Node):
         super().__init__(lab, folder)
         flags = [f"--advertise-address={_ADDRESS}", "--kubelet-preferred-address-types=InternalIP"]
         self.cluster = Cluster(folder / "cluster", flags)
+        # The kubectl that is run.
+        self.program = shutil.which("kubectl") or "kubectl"
 
     def start(self) -> None:
         path = self.folder / "config.yaml"
@@ -60,7 +63,30 @@ class ServingNode(Node):
 
     def command(self, *arguments: str) -> list[str]:
         config = str(self.cluster.folder / "admin.conf")
-        return [shutil.which("kubectl") or "kubectl", "--kubeconfig", config, *arguments]
+        return [self.program, "--kubeconfig", config, *arguments]
+
+    def fetched(self, pod_name: str, port: int, path: str, times: int = 1, *, spdy: bool = False) -> list[bytes]:
+        """What a pod serves at a path, asked for through one port-forward."""
+
+        def forward() -> subprocess.Popen[str]:
+            command = self.command("port-forward", f"pod/{pod_name}", f":{port}")
+            environment = {**os.environ, **(_SPDY if spdy else {})}
+            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+        with self.inside(forward) as forwarding:
+            assert forwarding.stdout is not None
+            address = forwarding.stdout.readline().split()[2]
+
+            def fetch() -> bytes:
+                code = (
+                    "import sys, urllib.request\n"
+                    f"sys.stdout.buffer.write(urllib.request.urlopen('http://{address}{path}').read())"
+                )
+                return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+
+            found = [self.inside(fetch) for _ in range(times)]
+            forwarding.terminate()
+        return found
 
 
 _ECHO = """
@@ -84,8 +110,9 @@ server.serve_forever()
 """
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingNode]:
+@contextlib.contextmanager
+def serving_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingNode]:
+    """An API server and a node with two pods: `web`, which logs two lines and serves a page on 8080, and `cat`."""
     if missing := ContainerdLab.missing():
         pytest.skip(f"a containerd of one's own needs: {missing}")
     lab = ContainerdLab(tmp_path_factory.mktemp("ctr"))
@@ -106,6 +133,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingNode]:
             yield found
     finally:
         lab.kill()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingNode]:
+    with serving_node(tmp_path_factory) as found:
+        yield found
 
 
 def _named(name: str) -> dict[str, str]:
@@ -193,21 +226,7 @@ def test_attach_reaches_the_running_process(node: ServingNode, spdy: bool) -> No
 
 @pytest.mark.parametrize("spdy", [False, True], ids=["websocket", "spdy"])
 def test_a_forwarded_port_serves_many_connections(node: ServingNode, spdy: bool) -> None:
-    def forward() -> subprocess.Popen[str]:
-        environment = {**os.environ, **(_SPDY if spdy else {})}
-        command = node.command("port-forward", "pod/web", ":8080")
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-    with node.inside(forward) as forwarding:
-        assert forwarding.stdout is not None
-        address = forwarding.stdout.readline().split()[2]
-
-        def fetch() -> str:
-            code = f"import urllib.request; print(urllib.request.urlopen('http://{address}/index.html').read())"
-            return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-        assert [node.inside(fetch) for _ in range(3)] == ["b'page\\n'\n"] * 3
-        forwarding.terminate()
+    assert node.fetched("web", 8080, "/index.html", 3, spdy=spdy) == [b"page\n"] * 3
 
 
 def test_proxies_of_nodes_and_pods(node: ServingNode) -> None:

@@ -52,7 +52,9 @@ class JobController:
         if plan.delete:
             failure = await self._pods.delete(job, plan.delete)
         if plan.create and not failure:
-            failure = await self._pods.create(job, [jobs.pod_for(job, index) for index in plan.create])
+            known = plan.failures
+            made = [jobs.pod_for(job, index, None if index is None else known.get(index)) for index in plan.create]
+            failure = await self._pods.create(job, made)
         if failure:
             raise errors.unavailable(failure)
         return plan.look_again

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from keelson.api import meta
 from keelson.api.meta import Object
 
+from . import job_policies as policies
 from . import pods
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
@@ -23,10 +24,11 @@ _FIRST_BACKOFF, _LAST_BACKOFF = 10.0, 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`create`: a completion index per new pod (None where not indexed). `count`: pods whose finalizer goes once
-    `status` is written."""
+    """`create`: a completion index per new pod (None where not indexed), `failures` how often an index failed before,
+    where that counts. `count`: pods whose finalizer goes once `status` is written."""
 
     create: tuple[int | None, ...] = ()
+    failures: dict[int, int] = field(default_factory=dict)
     delete: tuple[Object, ...] = ()
     count: tuple[Object, ...] = ()
     status: Object = field(default_factory=dict)
@@ -38,8 +40,11 @@ def is_finished(job: Object) -> bool:
     return meta.condition_is(job, "Complete") or meta.condition_is(job, "Failed")
 
 
-def pod_for(job: Object, index: int | None) -> Object:
-    """A pod of the job; an indexed one carries its index as label, annotation, host name and variable."""
+def pod_for(job: Object, index: int | None, failures: int | None = None) -> Object:
+    """A pod of the job; an indexed one carries its index as label, annotation, host name and variable.
+
+    `failures` is how many pods of its index failed, None where nobody asks.
+    """
     pod = pods.from_template(job["spec"]["template"], job)
     pod["metadata"]["finalizers"] = [*(pod["metadata"].get("finalizers") or []), FINALIZER]
     if index is None:
@@ -47,6 +52,8 @@ def pod_for(job: Object, index: int | None) -> Object:
     head = pod["metadata"]
     head["generateName"] = f"{meta.name(job)}-{index}-"
     head.setdefault("annotations", {})[INDEX] = str(index)
+    if failures is not None:
+        head["annotations"][policies.FAILURES] = str(failures)
     head.setdefault("labels", {})[INDEX] = str(index)
     pod["spec"].setdefault("hostname", f"{meta.name(job)}-{index}")
     variable = {
@@ -59,12 +66,10 @@ def pod_for(job: Object, index: int | None) -> Object:
     return pod
 
 
-def _finished(pod: Object) -> str:
-    phase = pods.phase(pod)
-    if phase in {"Succeeded", "Failed"}:
-        return phase
-    # A pod deleted before it ended did not succeed.
-    return "Failed" if meta.is_deleting(pod) and FINALIZER in (meta.metadata(pod).get("finalizers") or []) else ""
+def _finished(job: Object, pod: Object) -> str:
+    if pods.phase(pod) == "Succeeded":
+        return "Succeeded"
+    return "Failed" if policies.has_failed(job, pod) and _tracked(pod) else ""
 
 
 def plan(job: Object, owned: Sequence[Object], now: datetime) -> Plan:
@@ -76,6 +81,8 @@ def plan(job: Object, owned: Sequence[Object], now: datetime) -> Plan:
     indexed = spec.get("completionMode") == "Indexed"
     tracked = {meta.uid(pod): pod for pod in owned if _tracked(pod)}
     active = [pod for pod in owned if pods.is_active(pod)]
+    lost = [pod for pod in tracked.values() if _finished(job, pod) == "Failed"]
+    ignored = {meta.uid(pod) for pod in lost if not policies.judge(job, pod).counts}
     counters: dict[str, int] = {}
     uncounted: dict[str, list[str]] = {}
     for name, end in (("succeeded", "Succeeded"), ("failed", "Failed")):
@@ -83,28 +90,36 @@ def plan(job: Object, owned: Sequence[Object], now: datetime) -> Plan:
         # Off the list and into the counter once the finalizer is seen to be gone: a crash in between loses nothing.
         counters[name] = int(old.get(name) or 0) + sum(uid not in tracked for uid in listed)
         kept = [uid for uid in listed if uid in tracked]
-        fresh = [uid for uid, pod in tracked.items() if _finished(pod) == end and uid not in kept]
-        uncounted[name] = kept + fresh
+        fresh = [uid for uid, pod in tracked.items() if _finished(job, pod) == end and uid not in kept]
+        uncounted[name] = kept + [uid for uid in fresh if uid not in ignored]
     succeeded = counters["succeeded"] + len(uncounted["succeeded"])
     failed = counters["failed"] + len(uncounted["failed"])
-    indices = _indices(str(old.get("completedIndexes") or ""))
+    indices = policies.indices(str(old.get("completedIndexes") or ""))
+    broken = policies.indices(str(old.get("failedIndexes") or ""))
     if indexed:
         done = (tracked[uid] for uid in uncounted["succeeded"])
         indices |= {found for pod in done if (found := _index(pod)) is not None}
         succeeded = len(indices)
+        ended = (_index(pod) for pod in lost if policies.ends_index(job, pod))
+        broken = (broken | {index for index in ended if index is not None}) - indices
     result: Object = {name: old[name] for name in ("startTime", "conditions") if name in old}
     suspended = bool(spec.get("suspend"))
     if not suspended:
         result.setdefault("startTime", meta.format_time(now))
     conditions = list(result.get("conditions") or [])
-    verdict = _verdict(job, result, succeeded=succeeded, failed=failed, active=len(active), owned=owned, now=now)
+    verdict = (
+        _criteria(job)
+        or _ruling(job, lost, indices, broken)
+        or _verdict(job, result, succeeded=succeeded, failed=failed, active=len(active), owned=owned, now=now)
+    )
+    failures: dict[int, int] = {}
     create: tuple[int | None, ...] = ()
     delete: tuple[Object, ...] = ()
     look_again: float | None = None
     if verdict is not None:
         type_, reason, message = verdict
         delete = tuple(active)
-        settled = not any(uncounted.values()) and all(pods.phase(p) in {"Succeeded", "Failed"} for p in owned)
+        settled = not any(uncounted.values()) and all(map(_has_ended, owned))
         conditions = _ended(conditions, type_, reason, message, now, settled=settled)
         if settled and type_ == "Complete":
             result["completionTime"] = meta.format_time(now)
@@ -121,43 +136,100 @@ def plan(job: Object, owned: Sequence[Object], now: datetime) -> Plan:
             conditions = meta.with_condition(
                 conditions, type_="Suspended", status="False", reason="JobResumed", message="Job resumed", now=now
             )
-        wait = _backoff(owned, failed, now)
-        wanted = _parallelism(spec, succeeded)
+        wanted = _parallelism(spec, succeeded + len(broken))
+        leaving = [pod for pod in owned if meta.is_deleting(pod) and not _has_ended(pod)]
+        held = active + leaving if policies.replaces_failed_only(job) else active
+        missing = wanted - len(held)
         if len(active) > wanted:
             delete = tuple(pods.deletion_order(active, on_node={})[: len(active) - wanted])
-        elif wait > 0:
+        elif spec.get("backoffLimitPerIndex") is not None:
+            create, failures, look_again = _next_tries(job, indices | broken, owned, held, missing, now)
+        elif (wait := _backoff(owned, failed, now)) > 0:
             look_again = wait
-        else:
-            missing = wanted - len(active)
-            create = _next_indices(spec, indices, active, missing) if indexed else (None,) * missing
+        elif missing > 0:
+            create = _next_indices(spec, indices, held, missing) if indexed else (None,) * missing
         look_again = _sooner(look_again, _deadline(spec, result, now))
     if indexed:
         counters["succeeded"] = len(indices)
     result |= {name: value for name, value in {"active": len(active), **counters}.items() if value}
     if indexed and indices:
-        result["completedIndexes"] = _ranges(indices)
+        result["completedIndexes"] = policies.ranges(indices)
+    if spec.get("backoffLimitPerIndex") is not None:
+        result["failedIndexes"] = policies.ranges(broken)
     result["ready"] = sum(pods.is_ready(pod) for pod in active)
-    result["terminating"] = sum(
-        meta.is_deleting(pod) and pods.phase(pod) not in {"Succeeded", "Failed"} for pod in owned
-    )
+    result["terminating"] = sum(meta.is_deleting(pod) and not _has_ended(pod) for pod in owned)
     result["uncountedTerminatedPods"] = {name: uids for name, uids in uncounted.items() if uids}
     if conditions:
         result["conditions"] = conditions
-    count = tuple(tracked[uid] for uids in uncounted.values() for uid in uids)
-    return Plan(create=create, delete=delete, count=count, status=result, look_again=look_again)
+    count = [tracked[uid] for uids in uncounted.values() for uid in uids]
+    if verdict is None and spec.get("backoffLimitPerIndex") is not None:
+        # The last failed pod of an index tells how often it failed, until the next one carries the number on.
+        followed = broken | {found for pod in active if (found := _index(pod)) is not None}
+        count = [pod for pod in count if pods.phase(pod) == "Succeeded" or _index(pod) in followed]
+    count += [pod for pod in lost if meta.uid(pod) in ignored and (verdict is not None or _index(pod) not in failures)]
+    return Plan(
+        create=create, failures=failures, delete=delete, count=tuple(count), status=result, look_again=look_again
+    )
 
 
 def _tracked(pod: Object) -> bool:
     return FINALIZER in (meta.metadata(pod).get("finalizers") or [])
 
 
-def _verdict(
-    job: Object, status: Object, *, succeeded: int, failed: int, active: int, owned: Iterable[Object], now: datetime
-) -> tuple[str, str, str] | None:
+def _has_ended(pod: Object) -> bool:
+    return pods.phase(pod) in {"Succeeded", "Failed"}
+
+
+def _criteria(job: Object) -> tuple[str, str, str] | None:
+    """What was decided before, and only has to be carried out."""
     for criteria, type_ in (("SuccessCriteriaMet", "Complete"), ("FailureTarget", "Failed")):
         known = meta.condition(job, criteria)
         if known is not None and known["status"] == "True":
             return type_, str(known.get("reason") or ""), str(known.get("message") or "")
+    return None
+
+
+def _ruling(job: Object, lost: Iterable[Object], done: set[int], broken: set[int]) -> tuple[str, str, str] | None:
+    """What the job's policies say of its failed pods, and of the indices that succeeded and failed."""
+    spec = job["spec"]
+    for pod in lost:
+        if message := policies.judge(job, pod).ends_job:
+            return "Failed", "PodFailurePolicy", message
+    if message := policies.matched_success(job, done):
+        return "Complete", "SuccessPolicy", message
+    if broken and spec.get("maxFailedIndexes") is not None and len(broken) > int(spec["maxFailedIndexes"]):
+        return "Failed", "MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes"
+    if broken and len(done) + len(broken) >= int(spec.get("completions") or 0):
+        return "Failed", "FailedIndexes", "Job has failed indexes"
+    return None
+
+
+def _next_tries(
+    job: Object, over: set[int], owned: Iterable[Object], held: Iterable[Object], most: int, now: datetime
+) -> tuple[tuple[int, ...], dict[int, int], float | None]:
+    """(indices to start now, how often each failed before, when to look for those that have to wait first)."""
+    failed: dict[int, list[Object]] = {}
+    for pod in owned:
+        index = _index(pod)
+        if index is not None and policies.has_failed(job, pod):
+            failed.setdefault(index, []).append(pod)
+    chosen: dict[int, int] = {}
+    look_again: float | None = None
+    for index in _next_indices(job["spec"], over, held, int(job["spec"].get("completions") or 0)):
+        if len(chosen) >= most:
+            break
+        before = policies.failures_after(job, failed.get(index, ()))
+        wait = _backoff(failed.get(index, ()), before, now)
+        if wait > 0:
+            look_again = _sooner(look_again, wait)
+        else:
+            chosen[index] = before
+    return tuple(chosen), chosen, look_again
+
+
+def _verdict(
+    job: Object, status: Object, *, succeeded: int, failed: int, active: int, owned: Iterable[Object], now: datetime
+) -> tuple[str, str, str] | None:
     spec = job["spec"]
     limit = int(spec.get("backoffLimit", 6))
     restarts = sum(
@@ -246,23 +318,3 @@ def _next_indices(spec: Object, done: set[int], active: Iterable[Object], count:
     taken = done | {found for pod in active if (found := _index(pod)) is not None}
     free = (number for number in range(int(spec.get("completions") or 0)) if number not in taken)
     return tuple(number for number, _ in zip(free, range(count), strict=False))
-
-
-def _indices(text: str) -> set[int]:
-    result: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first:
-            result |= set(range(int(first), int(last or first) + 1))
-    return result
-
-
-def _ranges(indices: set[int]) -> str:
-    """Indices as status.completedIndexes writes them: "1,3-5,7"."""
-    spans: list[list[int]] = []
-    for number in sorted(indices):
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ",".join(str(a) if a == b else (f"{a},{b}" if b == a + 1 else f"{a}-{b}") for a, b in spans)

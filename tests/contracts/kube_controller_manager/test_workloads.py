@@ -180,3 +180,24 @@ async def test_a_finished_job_goes_when_its_time_is_over(
 
     async with controlling(TtlAfterFinishedController):
         assert await eventually(deleted) == ["short"]
+
+
+async def test_endpoints_of_no_service_are_their_makers_own(
+    client: Client, namespace: str, controlling: Controlling, eventually: Eventually
+) -> None:
+    async def serve(name: str) -> None:
+        service = {"metadata": {"name": name, "namespace": namespace}}
+        await client.create("services", {**service, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
+
+        async def followed() -> bool:
+            found = await client.list("endpoints", namespace=namespace)
+            return any(meta.name(each) == name for each in found["items"])
+
+        await eventually(followed)
+
+    async with controlling(EndpointController):
+        await serve("one")
+        await client.create("endpoints", {"metadata": {"name": "own", "namespace": namespace}})
+        # What is told of later is done later.
+        await serve("two")
+        assert meta.name(await client.get("endpoints", "own", namespace=namespace)) == "own"

@@ -285,6 +285,12 @@ def test_allocations_end_with_the_type_that_wanted_them() -> None:
     assert set(updated("services", new, ADDRESSED)["spec"]) == {"type", "externalName", "ports"}
 
 
+def test_a_name_has_no_policy_for_traffic_from_outside() -> None:
+    old: dict[str, Any] = {"metadata": {}, "spec": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}}
+    new = {"metadata": {}, "spec": {**old["spec"], "type": "ExternalName", "externalName": "x.y"}}
+    assert set(updated("services", new, old)["spec"]) == {"type", "externalName"}
+
+
 def test_a_node_port_that_was_asked_for_anew_is_kept() -> None:
     new: dict[str, Any] = copy.deepcopy(ADDRESSED)
     new["spec"]["type"] = "ClusterIP"

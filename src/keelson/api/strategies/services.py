@@ -25,6 +25,7 @@ def update(new: Object, old: Object) -> None:
                     spec.pop(field, None)
             for port in spec.get("ports") or ():
                 port.pop("nodePort", None)
+            _drop_load_balancing(spec, before)
         return
     if before.get("type") != "ExternalName" and not spec.get("clusterIP") and not spec.get("clusterIPs"):
         for field in _ADDRESSES:
@@ -55,7 +56,7 @@ def _drop_load_balancing(spec: Object, before: Object) -> None:
         for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
             if spec.get(field) == before.get(field):
                 spec.pop(field, None)
-    if kind == "ClusterIP" and not spec.get("externalIPs"):
+    if kind not in ("NodePort", "LoadBalancer") and not (kind == "ClusterIP" and spec.get("externalIPs")):
         policy = spec.get("externalTrafficPolicy")
         if policy == before.get("externalTrafficPolicy"):
             spec.pop("externalTrafficPolicy", None)

@@ -31,11 +31,14 @@ class EndpointController:
         self._pods.store.add_index("all-of-namespace", lambda obj: [meta.namespace(obj)])
         self._pods.add_handler(self._pod_changed)
         self._endpoints = context.informers.informer(RESOURCE)
-        self._endpoints.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
+        self._endpoints.add_handler(self._endpoints_changed)
         self._writes = OwnWrites(self._endpoints)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
+        # What a service left behind that went while nobody looked.
+        for key in self._endpoints.store.keys():  # noqa: SIM118 - the store is no mapping
+            self._queue.add(key)
         await work(self.name, self._queue, self._reconcile, workers=5)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
@@ -43,6 +46,12 @@ class EndpointController:
             selector = service["spec"].get("selector")
             if selector and any(obj is not None and _selects(selector, obj) for obj in (old, new)):
                 self._queue.add(meta.key(service))
+
+    def _endpoints_changed(self, old: Object | None, new: Object | None) -> None:
+        key = meta.key(new or old or {})
+        # Those that never had a service are somebody's own.
+        if self._services.store.get(key) is not None:
+            self._queue.add(key)
 
     async def _reconcile(self, key: str) -> float | None:
         service = self._services.store.get(key)

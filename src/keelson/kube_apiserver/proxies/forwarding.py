@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from keelson.api import errors
+from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request, Response
 
-from . import headers
+from . import headers, pages
 from .backends import Answer, Backend, BackendError
 from .wires import join, taken
 
@@ -62,7 +63,14 @@ async def _answered(backend: Backend, request: Request, answer: Answer, relocate
         for name, value in headers.of_answer(answer.headers)
     ]
     bodiless = request.method == "HEAD" or answer.status in _BODILESS
-    stream = request.stream(answer.status, passed, chunked=not bodiless and not answer.header("content-length"))
+    if relocate is not None and not bodiless and _is_page(answer):
+        await _page(backend, request, answer, passed, relocate)
+        return
+    chunked = not bodiless and not answer.header("content-length")
+    await _streamed(request.stream(answer.status, passed, chunked=chunked), backend)
+
+
+async def _streamed(stream: Stream, backend: Backend) -> None:
     try:
         async for chunk in backend.chunks():
             stream.send(chunk)
@@ -75,3 +83,42 @@ async def _answered(backend: Backend, request: Request, answer: Answer, relocate
         raise
     else:
         stream.finish()
+
+
+def _is_page(answer: Answer) -> bool:
+    kind = answer.header("content-type").partition(";")[0].strip().lower()
+    # Links in what is compressed stay as they are: nobody's page is worth a bomb.
+    return kind == "text/html" and not answer.header("content-encoding")
+
+
+async def _page(
+    backend: Backend,
+    request: Request,
+    answer: Answer,
+    passed: Sequence[tuple[str, str]],
+    relocate: Callable[[str], str],
+) -> None:
+    """Answer with a page whose links lead through the proxy; one that is too long goes on as it came."""
+    kept = [(name, value) for name, value in passed if name.lower() != "content-length"]
+    stream = request.stream(answer.status, kept, chunked=True)
+    page = bytearray()
+    try:
+        async for chunk in backend.chunks():
+            page += chunk
+            if len(page) > pages.MOST_BYTES:
+                stream.send(bytes(page))
+                await stream.drain()
+                break
+        else:
+            # Whatever the encoding is, the tags are ASCII and every other byte comes out as it went in.
+            text = pages.rewritten(page.decode("latin-1"), relocate)
+            stream.send(text.encode("latin-1"))
+            stream.finish()
+            return
+    except BackendError:
+        stream.abort()
+        return
+    except asyncio.CancelledError:
+        stream.abort()
+        raise
+    await _streamed(stream, backend)

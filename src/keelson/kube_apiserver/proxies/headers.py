@@ -73,6 +73,9 @@ def relocated(location: str, host: str, prefix: str) -> str:
         return location
     if not parts.netloc and not parts.path.startswith("/"):
         return location
+    if parts.path.startswith(prefix.rstrip("/") + "/"):
+        # It leads through the proxy already.
+        return location
     path = prefix.rstrip("/") + (parts.path or "/")
     query = f"?{parts.query}" if parts.query else ""
     fragment = f"#{parts.fragment}" if parts.fragment else ""

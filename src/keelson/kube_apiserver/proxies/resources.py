@@ -51,7 +51,7 @@ class Proxies:
                 target = await self._pod(context)
             case _:
                 target = await self._service(context)
-        if not path and not headers.is_upgrade(request.headers):
+        if not path and request.method in ("GET", "HEAD") and not headers.is_upgrade(request.headers):
             # Relative links of what is answered only work below a slash.
             query = f"?{request.query_string}" if request.query_string else ""
             return Response(301, b"", "text/plain", [("Location", f"{prefix}/{query}")])

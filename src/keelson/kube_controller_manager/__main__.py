@@ -54,6 +54,12 @@ def parser() -> flags.Parser:
     result.duration("--node-monitor-grace-period", 50, help="silence after which a node is not ready")
     result.number("--terminated-pod-gc-threshold", 12500, help="finished pods that are kept")
     result.duration("--resource-quota-sync-period", 300, help="how often all quotas are counted anew")
+    autoscaling = "--horizontal-pod-autoscaler"
+    result.duration(f"{autoscaling}-sync-period", 15, help="how often replicas are reckoned anew")
+    result.duration(f"{autoscaling}-downscale-stabilization", 300, help="how long the highest reckoning counts")
+    result.text(f"{autoscaling}-tolerance", "0.1", help="share by which usage may differ from its target")
+    result.duration(f"{autoscaling}-cpu-initialization-period", 300, help="how long a new pod's CPU says nothing")
+    result.duration(f"{autoscaling}-initial-readiness-delay", 30, help="how long the first readiness may take")
     result.boolean("--profiling", False, help="accepted; there is no profiling endpoint")
     logs.add_flags(result)
     return result
@@ -81,7 +87,24 @@ def settings_of(options: argparse.Namespace) -> Settings:
         node_monitor_grace_period=options.node_monitor_grace_period,
         terminated_pod_gc_threshold=options.terminated_pod_gc_threshold,
         resource_quota_sync_period=options.resource_quota_sync_period,
+        horizontal_pod_autoscaler_sync_period=options.horizontal_pod_autoscaler_sync_period,
+        horizontal_pod_autoscaler_downscale_stabilization=options.horizontal_pod_autoscaler_downscale_stabilization,
+        horizontal_pod_autoscaler_tolerance=_share(
+            "--horizontal-pod-autoscaler-tolerance", options.horizontal_pod_autoscaler_tolerance
+        ),
+        horizontal_pod_autoscaler_cpu_initialization_period=options.horizontal_pod_autoscaler_cpu_initialization_period,
+        horizontal_pod_autoscaler_initial_readiness_delay=options.horizontal_pod_autoscaler_initial_readiness_delay,
     )
+
+
+def _share(flag: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise FatalError(f'{flag}: "{text}" is no number') from error
+    if not 0 <= value < 1:
+        raise FatalError(f"{flag}: {text} is not between 0 and 1")
+    return value
 
 
 def _read(flag: str, path: str) -> bytes:

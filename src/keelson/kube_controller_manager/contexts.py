@@ -34,6 +34,11 @@ class Settings:
     node_monitor_grace_period: float = 50.0
     terminated_pod_gc_threshold: int = 12500
     resource_quota_sync_period: float = 300.0
+    horizontal_pod_autoscaler_sync_period: float = 15.0
+    horizontal_pod_autoscaler_downscale_stabilization: float = 300.0
+    horizontal_pod_autoscaler_tolerance: float = 0.1
+    horizontal_pod_autoscaler_cpu_initialization_period: float = 300.0
+    horizontal_pod_autoscaler_initial_readiness_delay: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,8 +104,15 @@ async def nodes(client: Client, namespace: str) -> AsyncIterator[None]:
         pod = informer.store.get(key)
         if pod is None or meta.is_deleting(pod) or (pod.get("status") or {}).get("phase") != "Pending":
             return None
-        ready = {"type": "Ready", "status": "True", "lastTransitionTime": meta.format_time(datetime.now(UTC))}
-        status = {"phase": "Running", "conditions": [ready], "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}
+        now = meta.format_time(datetime.now(UTC))
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
+        status = {
+            "phase": "Running",
+            "startTime": now,
+            "conditions": [ready],
+            "podIP": "10.0.0.1",
+            "podIPs": [{"ip": "10.0.0.1"}],
+        }
         patch = {"metadata": {"uid": meta.uid(pod)}, "status": status}
         with suppress(StatusError):
             await client.patch("pods", meta.name(pod), patch, namespace=namespace, subresource="status")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keelson.kube_controller_manager.contexts import Controller, Settings
 
 from .certificate_approval import CertificateApprovalController
+from .certificate_cleaner import CertificateCleanerController
 from .certificate_signing import CertificateSigningController
 from .cron_job import CronJobController
 from .daemon_set import DaemonSetController
@@ -17,10 +18,12 @@ from .endpoint_slice import EndpointSliceController
 from .endpoint_slice_mirroring import EndpointSliceMirroringController
 from .ephemeral_volume import EphemeralVolumeController
 from .garbage_collector import GarbageCollector
+from .horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from .job import JobController
 from .namespace import NamespaceController
 from .node_ipam import NodeIpamController
 from .node_lifecycle import NodeLifecycleController
+from .node_ttl import NodeTtlController
 from .persistent_volume_binder import PersistentVolumeBinderController
 from .pod_garbage_collector import PodGarbageCollector
 from .replica_set import ReplicaSetController, ReplicationControllerController
@@ -45,6 +48,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RootCaPublisher,
     CertificateApprovalController,
     CertificateSigningController,
+    CertificateCleanerController,
+    NodeTtlController,
     NodeIpamController,
     NodeLifecycleController,
     TaintEvictionController,
@@ -63,6 +68,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EndpointSliceController,
     EndpointSliceMirroringController,
     DisruptionController,
+    HorizontalPodAutoscalerController,
     PodGarbageCollector,
     PersistentVolumeBinderController,
     PersistentVolumeClaimProtectionController,

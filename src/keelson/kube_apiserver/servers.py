@@ -7,18 +7,14 @@ import asyncio
 import ipaddress
 import logging
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
-from keelson.component_base import certificates as serving_certificates
 from keelson.component_base import metrics
 from keelson.component_base.configurations import ConfigurationError
 from keelson.component_base.daemons import FatalError
@@ -86,6 +82,7 @@ from .subresources.bindings import Bindings
 from .subresources.evictions import Evictions
 from .subresources.scales import Scales
 from .subresources.token_requests import TokenRequests
+from .trust import Trust
 from .webhooks.clients import Clients
 
 log = logging.getLogger(__name__)
@@ -138,6 +135,8 @@ class Server:
         self.authorizer, self.rbac = self.authorization.union, self.authorization.rbac
         self.authentication = Authentication(options, self._lookup, self._ground, self._mark_used)
         self.reloads = Reloads()
+        self.trust = Trust(options)
+        self.trust.follow(self.reloads, self._trust_changed)
         if options.authentication_config:
             self.reloads.add("JWT authenticators", [options.authentication_config], self.authentication.reload)
         if self.encryption is not None and options.encryption_provider_config_automatic_reload:
@@ -223,6 +222,15 @@ class Server:
 
         context = Reconciler(self.catalogue, self.objects).context(served, "patch")
         await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
+
+    async def _trust_changed(self) -> None:
+        """Judge every certificate anew, also on connections that are there, and tell extension servers."""
+        self.authentication.forget()
+        self.reads.forget()
+        if self._listener is not None:
+            for connection in self._listener.connections:
+                connection.credential = None
+        await Reconciler(self.catalogue, self.objects).authentication(self.trust.published())
 
     async def _reload_encryption(self) -> None:
         """Take on another configuration once all of its key services answer."""
@@ -421,21 +429,6 @@ class Server:
     def _address(self) -> str:
         return f"{self.options.advertise_address or self.options.bind_address}:{self.options.secure_port}"
 
-    def _context(self) -> ssl.SSLContext:
-        options = self.options
-        if options.tls_cert_file:
-            context = serving_certificates.server_context(options.tls_cert_file, options.tls_private_key_file)
-        else:
-            addresses = [a for a in (options.bind_address, options.advertise_address) if a and a != "0.0.0.0"]  # noqa: S104
-            context = serving_certificates.self_signed_context(
-                ["localhost", "kubernetes.default.svc"], [*addresses, "127.0.0.1"], now=datetime.now(UTC)
-            )
-        for path in (options.client_ca_file, options.requestheader_client_ca_file):
-            if path:
-                context.load_verify_locations(path)
-                context.verify_mode = ssl.CERT_OPTIONAL
-        return context
-
     # --- life
 
     @asynccontextmanager
@@ -463,7 +456,7 @@ class Server:
                 self.chain,
                 self.options.bind_address,
                 self.options.secure_port,
-                self._context(),
+                self.trust.context,
                 most_body_bytes=MOST_BODY_BYTES,
                 too_large=lambda: status_response(
                     errors.entity_too_large(f"Request entity too large: limit is {MOST_BODY_BYTES}")
@@ -554,7 +547,7 @@ class Server:
                 if fairness is not None:
                     await fairness.ensure()
                 await reconciler.service_cidr([str(each) for each in self.service_networks])
-                await reconciler.authentication(self._published_authentication())
+                await reconciler.authentication(self.trust.published())
                 await reconciler.token_tracking()
                 await instance.service()
                 break
@@ -566,27 +559,6 @@ class Server:
             self._instance = instance
             stack.callback(asyncio.create_task(instance.run()).cancel)
         self._started = True
-
-    def _published_authentication(self) -> dict[str, str]:
-        options = self.options
-        data: dict[str, str] = {}
-        if options.client_ca_file:
-            data["client-ca-file"] = Path(options.client_ca_file).read_text(encoding="ascii")
-        if options.requestheader_client_ca_file:
-            data["requestheader-client-ca-file"] = Path(options.requestheader_client_ca_file).read_text(
-                encoding="ascii"
-            )
-            for key, values in (
-                ("requestheader-allowed-names", options.requestheader_allowed_names),
-                ("requestheader-username-headers", options.requestheader_username_headers),
-                ("requestheader-group-headers", options.requestheader_group_headers),
-                ("requestheader-extra-headers-prefix", options.requestheader_extra_headers_prefix),
-                ("requestheader-uid-headers", options.requestheader_uid_headers),
-            ):
-                # The youngest of them is left out where it is empty: older readers don't know it.
-                if values or key != "requestheader-uid-headers":
-                    data[key] = orjson.dumps(values).decode()
-        return data
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:
         options = self.options

@@ -55,6 +55,7 @@ class Assembly:
             self._issuers = Issuers(configuration)
         if options.authentication_token_webhook_config_file:
             self._token_webhook = self._webhook()
+        self._certificates: Certificates | None = None
         self.union = Union(self._authenticators(), self._anonymous.allows)
 
     def _authenticators(self) -> list[Authenticator]:
@@ -70,7 +71,8 @@ class Assembly:
             authorities = Authorities(options.requestheader_client_ca_file)
             found.append(FrontProxies(authorities, options.requestheader_allowed_names, headers))
         if options.client_ca_file:
-            found.append(Certificates(Authorities(options.client_ca_file)))
+            self._certificates = Certificates(Authorities(options.client_ca_file))
+            found.append(self._certificates)
         found += [self.tokens, self._legacy_tokens, self._bootstrap_tokens, self._issuers, self._token_webhook]
         return [each for each in found if each is not None]
 
@@ -95,6 +97,11 @@ class Assembly:
             raise FatalError(f"argument --authentication-token-webhook-config-file: {error}") from error
         seconds = options.authentication_token_webhook_cache_ttl
         return TokenWebhook(reviewer, seconds=seconds, audiences=self.audiences)
+
+    def forget(self) -> None:
+        """Judge every certificate anew: the authorities have changed."""
+        if self._certificates is not None:
+            self._certificates.forget()
 
     def reload(self) -> None:
         """Read --authentication-config again. Raises ConfigurationError; the old one then stays in force.

@@ -91,6 +91,10 @@ class Certificates:
             raise errors.unauthorized()
         return user
 
+    def forget(self) -> None:
+        """Judge every certificate anew: the authorities may be others."""
+        self._known.clear()
+
     def credential(self, request: Request, user: User) -> Credential | None:
         """The verdict until the certificate ends: it is the connection's own."""
         certificate = request.certificate

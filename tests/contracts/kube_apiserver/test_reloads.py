@@ -1,0 +1,96 @@
+"""Certificates and CAs that change under a real server while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography import x509
+
+from tests.contracts.kube_apiserver.api_servers import Authority, Cluster
+
+pytestmark = pytest.mark.lab
+
+
+async def _eventually(check: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(15):
+        while not await check():  # noqa: ASYNC110 - what is waited for is another process's doing
+            await asyncio.sleep(0.05)
+
+
+async def _shown(cluster: Cluster) -> int:
+    """The serial number of the certificate that the server shows to a new connection."""
+    context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
+    _, writer = await asyncio.open_connection("127.0.0.1", cluster.port, ssl=context, server_hostname="localhost")
+    raw = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return x509.load_der_x509_certificate(raw).serial_number
+
+
+def _session(cluster: Cluster, authority: Authority, user: str) -> aiohttp.ClientSession:
+    context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
+    certificate, key = authority.issue(user, ["system:masters"])
+    context.load_cert_chain(cluster.write(f"{user}.crt", certificate), cluster.write(f"{user}.key", key))
+    return aiohttp.ClientSession(cluster.server, connector=aiohttp.TCPConnector(ssl=context))
+
+
+async def test_another_serving_certificate_is_shown(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        before = await _shown(cluster)
+        certificate, key = cluster.authority.issue("kube-apiserver", names=["localhost"], addresses=["127.0.0.1"])
+        # For a moment the two do not fit, and the old ones stay.
+        cluster.write("apiserver.crt", certificate)
+        assert await _shown(cluster) in (before, x509.load_pem_x509_certificate(certificate).serial_number)
+        cluster.write("apiserver.key", key)
+
+        async def renewed() -> bool:
+            return await _shown(cluster) == x509.load_pem_x509_certificate(certificate).serial_number
+
+        await _eventually(renewed)
+
+
+async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no_longer(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        other = Authority("another")
+        path = "/api/v1/namespaces/default"
+        async with _session(cluster, cluster.authority, "old") as old:
+            for _ in range(3):
+                # The second on a connection takes a shorter road than the first.
+                async with old.get(path) as answer:
+                    assert answer.status == 200
+            cluster.write("ca.crt", cluster.authority.pem + other.pem)
+
+            async def both() -> bool:
+                try:
+                    async with _session(cluster, other, "new") as new, new.get(path) as answer:
+                        return answer.status == 200
+                except aiohttp.ClientOSError:
+                    # An authority that is not known yet does not get through the handshake.
+                    return False
+
+            await _eventually(both)
+            async with old.get(path) as answer:
+                assert answer.status == 200
+            cluster.write("ca.crt", other.pem)
+
+            async def refused() -> bool:
+                # On the connection that was let in before.
+                async with old.get(path) as answer:
+                    return answer.status in (401, 403)
+
+            await _eventually(refused)
+        assert await both()
+        # Extension servers learn it from here.
+        async with _session(cluster, other, "newer") as session:
+            configuration = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+
+            async def published() -> bool:
+                async with session.get(configuration) as answer:
+                    found: str = (await answer.json())["data"]["client-ca-file"]
+                    return found == other.pem.decode()
+
+            await _eventually(published)

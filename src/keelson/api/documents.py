@@ -90,6 +90,28 @@ class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers = {None: [(_PLAIN, re.compile(""))]}  # noqa: RUF012 - PyYAML's own protocol
 
 
+def _check_depth(body: bytes) -> None:
+    """Refuse what is nested too deeply before it is composed.
+
+    PyYAML composes in C, by recursion and without a limit: it would take the process with it.
+    """
+    # Every level takes one of these characters at least.
+    if sum(map(body.count, (b"[", b"{", b":", b"-", b"?"))) <= MAX_DEPTH:
+        return
+    depth = 0
+    loader = _Loader(body)
+    try:
+        while (event := loader.get_event()) is not None:
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise DocumentError("exceeded max depth")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    finally:
+        loader.dispose()
+
+
 class _Builder:
     def __init__(self) -> None:
         self.duplicates: list[str] = []
@@ -136,15 +158,17 @@ def load_yaml(body: bytes) -> tuple[Any, list[str]]:
 
     Raises DocumentError: malformed, several documents, too deep, or larger than its aliases may make it.
     """
-    loader = _Loader(body)
     try:
-        node = loader.get_single_node()
-        builder = _Builder()
-        value = None if node is None else builder.build(node, "")
+        _check_depth(body)
+        loader = _Loader(body)
+        try:
+            node = loader.get_single_node()
+            builder = _Builder()
+            value = None if node is None else builder.build(node, "")
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         raise DocumentError(" ".join(str(error).split())) from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise DocumentError(f"unreadable: {error}") from error
-    finally:
-        loader.dispose()
     return value, builder.duplicates

@@ -204,3 +204,11 @@ def test_custom_resources_are_pruned_by_their_schema() -> None:
     }
     with pytest.raises(StatusError, match="strict decoding error"):
         decoding.decode(body, JSON, kind, schema=CRON_TAB, field_validation="Strict")
+
+
+@pytest.mark.parametrize("level", [b"[", b"{a: ", b"- ", b"? ", b"[{b: "])
+def test_deep_yaml_is_refused_before_it_is_composed(level: bytes) -> None:
+    """PyYAML's composer recurses in C: a hundred kilobytes of brackets took the process with them."""
+    with pytest.raises(StatusError, match="exceeded max depth") as refused:
+        decoding.parse(level * (100_000 // len(level)), "application/yaml")
+    assert refused.value.code == 400

@@ -68,7 +68,7 @@ async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no
                 try:
                     async with _session(cluster, other, "new") as new, new.get(path) as answer:
                         return answer.status == 200
-                except aiohttp.ClientOSError:
+                except aiohttp.ClientConnectionError:
                     # An authority that is not known yet does not get through the handshake.
                     return False
 

@@ -16,6 +16,7 @@ from keelson.client.rest import Client
 
 _RESUME_SECONDS = 0.05
 _PATIENCE_SECONDS = 20.0
+_FAREWELL_SECONDS = 0.2
 
 
 class Told(NamedTuple):
@@ -130,6 +131,8 @@ async def following(client: Client, namespace: str) -> AsyncIterator[Follower]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        # The connection that was cancelled ends in the background, and nothing tells when.
+        await asyncio.sleep(_FAREWELL_SECONDS)
 
 
 async def written(client: Client, namespace: str, name: str) -> list[Told]:

@@ -35,6 +35,10 @@ class UnavailableError(StorageError):
         self.ambiguous = ambiguous
 
 
+class FullError(StorageError):
+    """The store has no room left. The write may have happened: etcd refuses the one that overflows and keeps it."""
+
+
 class TransformError(StorageError):
     """A stored value can't be decrypted: no configured key fits, or the value was changed."""
 

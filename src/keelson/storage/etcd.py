@@ -24,6 +24,7 @@ from typing import Any
 from ._gen import etcd_pb2 as pb
 from .errors import (
     CompactedError,
+    FullError,
     FutureRevisionError,
     KeyExistsError,
     RevisionConflictError,
@@ -108,6 +109,8 @@ def _translated(error: CallError) -> StorageError:
     if code == "OUT_OF_RANGE":
         return CompactedError() if "compacted" in details else FutureRevisionError(details)
     if code == "RESOURCE_EXHAUSTED":
+        if "space exceeded" in details:
+            return FullError(details)
         return UnavailableError(f"etcd refuses writes: {details}")
     ambiguous = error.sent and not any(text in details.lower() for text in _NOT_TAKEN)
     return UnavailableError(f"etcd: {code}: {details}", ambiguous=ambiguous)

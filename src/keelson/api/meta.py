@@ -93,7 +93,8 @@ def owner_reference(owner: Mapping[str, Any], *, controller: bool = True) -> dic
 def format_time(moment: datetime) -> str:
     """metav1.Time: RFC 3339 in UTC with whole seconds."""
     # Several times as fast as strftime; every write stamps a time.
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def format_micro_time(moment: datetime) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -253,7 +252,7 @@ class Reads:
             return
         if served.resource.qualified in self.special or negotiate(request.headers.get("accept", "")) != DEFAULT:
             return
-        if not self._authorizer.allows_any_name(user, replace(info, name=_ANY)):
+        if not self._authorizer.allows_any_name(user, info._replace(name=_ANY)):
             return
         if len(routes) >= _MOST_ROUTES:
             routes.clear()

@@ -8,9 +8,8 @@ Rules: KEP-555 ("Field management"), API reference ManagedFieldsEntry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from keelson.api import meta
 from keelson.api.patches import field_sets, typed_values
@@ -42,8 +41,7 @@ _UNOWNED_METADATA = frozenset(
 Entry = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """One entry. `time` is RFC 3339 text, "" where the entry has none."""
 
     manager: str
@@ -137,7 +135,7 @@ def _stated(live: Mapping[str, Any], new: Mapping[str, Any], *, subresource: str
     if is_reset(sent):
         return None
     try:
-        return [replace(owner, fields=field_sets.checked(owner.fields)) for owner in _checked(sent)]
+        return [owner._replace(fields=field_sets.checked(owner.fields)) for owner in _checked(sent)]
     except field_sets.FieldSetError:
         return owners(before)
 
@@ -181,10 +179,10 @@ def update(
     for owner in lose(known, field_sets.union(changed, comparison.removed)):
         if owner.identity == mine.identity:
             # A write that only removes leaves the manager's time alone.
-            mine = replace(mine, fields=owner.fields, time=mine.time if changed else owner.time)
+            mine = mine._replace(fields=owner.fields, time=mine.time if changed else owner.time)
         else:
             kept.append(owner)
-    mine = replace(mine, fields=field_sets.union(mine.fields, changed))
+    mine = mine._replace(fields=field_sets.union(mine.fields, changed))
     return encode(_capped([*kept, mine]))
 
 
@@ -193,7 +191,7 @@ def lose(found: Iterable[Owner], fields: Node) -> list[Owner]:
     result: list[Owner] = []
     for owner in found:
         left = field_sets.difference(owner.fields, fields)
-        result.append(owner if left is owner.fields else replace(owner, fields=left))
+        result.append(owner if left is owner.fields else owner._replace(fields=left))
     return result
 
 

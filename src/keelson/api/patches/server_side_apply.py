@@ -9,7 +9,6 @@ Rules: KEP-555, API concepts ("Server-Side Apply"); messages are upstream's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -146,7 +145,7 @@ class _Apply:
             raise ApplyConflict(conflicts)
         others = managed_fields.lose(others, field_sets.union(changed, comparison.removed))
         if previous is not None and previous.fields == mine.fields and old == new:
-            mine = replace(mine, time=previous.time)
+            mine = mine._replace(time=previous.time)
         result = dict(merged)
         metadata = dict(result.get("metadata") or {})
         metadata["managedFields"] = managed_fields.encode([mine, *others])

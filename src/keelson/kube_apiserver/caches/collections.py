@@ -19,6 +19,7 @@ from .watchers import Group, Watcher
 # least 100 events; the upper bound keeps a storm of large objects from filling the memory.
 _WINDOW_SECONDS = 75.0
 _LEAST, _MOST = 100, 20_000
+_WORTH_KEEPING = 500
 
 
 class Change(NamedTuple):
@@ -50,6 +51,8 @@ class Collection:
         self.indexer = indexer
         self.items: dict[str, Item] = {}
         self._keys: list[str] = []
+        # What whole lists were made of since the last change, by prefix: whoever lists gets the very same list.
+        self._whole: dict[str, list[Item]] = {}
         self._history: deque[Change] = deque()
         # History is complete after this revision.
         self._oldest = 0
@@ -70,6 +73,7 @@ class Collection:
         """Start over from a list at `revision`; history before it is gone."""
         self.items = {item.key: item for item in items}
         self._keys = sorted(self.items)
+        self._whole.clear()
         self._history.clear()
         self._oldest = self._listed = revision
         self.last_change = revision
@@ -83,6 +87,7 @@ class Collection:
         if revision <= self._listed or (previous is not None and revision <= previous.revision):
             return None
         self.last_change = max(self.last_change, revision)
+        self._whole.clear()
         if item is None:
             if previous is None:
                 return None
@@ -112,6 +117,8 @@ class Collection:
     ) -> tuple[list[Item], str, int]:
         """(items, the key to go on from or "", how many follow in the range), in the order of keys.
 
+        The list of items may be shown to others too: it is not to be changed.
+
         `revision` above 0 asks for the state at that revision; ExpiredError where history does not reach so far.
         """
         prefix = f"{self.prefix}{selection.namespace}/" if selection.namespace else self.prefix
@@ -123,6 +130,11 @@ class Collection:
         last = bisect.bisect_left(keys, prefix[:-1] + "0")
         if selection.unconditional:
             end = min(last, first + limit) if limit else last
+            if keys is self._keys and end - first == last - first >= _WORTH_KEEPING and not start:
+                whole = self._whole.get(prefix)
+                if whole is None:
+                    whole = self._whole[prefix] = [items[key] for key in keys[first:end]]
+                return whole, "", 0
             chosen = [items[key] for key in keys[first:end]]
             return chosen, (keys[end] if end < last else ""), last - end
         chosen = []

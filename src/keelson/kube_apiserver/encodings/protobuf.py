@@ -14,7 +14,7 @@ import base64
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from sys import intern
 from typing import Any
@@ -125,6 +125,10 @@ def _raw_fields(data: bytes) -> dict[int, Any]:
 # --- types that protobuf and JSON write differently
 
 
+# No time is longer; what is, has fields that are not a time's and is not worth remembering.
+_SHORT = 24
+
+
 def _moment(data: bytes) -> datetime | None:
     fields = _raw_fields(data)
     seconds, nanos = _signed(fields.get(1, 0)), _signed(fields.get(2, 0))
@@ -137,8 +141,16 @@ def _moment(data: bytes) -> datetime | None:
 
 
 def _time(data: bytes) -> str | None:
+    return _known_time(data) if len(data) <= _SHORT else _read_time(data)
+
+
+def _read_time(data: bytes) -> str | None:
     moment = _moment(data)
     return None if moment is None else meta.format_time(moment)
+
+
+# An object that is read and written back brings the same few times again.
+_known_time = lru_cache(maxsize=4096)(_read_time)
 
 
 def _micro_time(data: bytes) -> str | None:

@@ -7,7 +7,6 @@ translated (see translators).
 
 from __future__ import annotations
 
-import dataclasses
 from urllib.parse import quote, urlencode
 
 from keelson.api import errors, meta
@@ -110,7 +109,7 @@ class Streams:
         only(context, "create", "get")
         if context.info.verb == "get":
             # A WebSocket can only be opened by GET, yet it does what POST does: reading rights are not enough.
-            info = dataclasses.replace(context.info, verb="create")
+            info = context.info._replace(verb="create")
             verdict = await decided(self._authorizer, context.user, info)
             if verdict.allowed is not True:
                 raise refusal(context.user, info, verdict.reason)

@@ -27,12 +27,16 @@ class Pieces:
         self._join = join
         self._kept: dict[tuple[str, str], tuple[Sequence[Item], Piece]] = {}
         self._bytes = 0
+        # The last list, which a collection that did not change shows again.
+        self._last: tuple[Sequence[Item], list[Piece]] | None = None
         self._used = False
         self._timer: asyncio.TimerHandle | None = None
 
     def of(self, items: Sequence[Item]) -> list[Piece]:
         """The items, which are in the order of keys, as pieces in the same order."""
         self._keep_alive()
+        if self._last is not None and self._last[0] is items:
+            return self._last[1]
         # What is hashed here is remembered by the strings themselves.
         starts = [place for place, item in enumerate(items) if place and not hash(item.key) & _MASK]
         pieces: list[Piece] = []
@@ -47,6 +51,7 @@ class Pieces:
                 kept = self._kept[key] = (run, Piece(self._join(run)))
                 self._bytes += len(kept[1])
             pieces.append(kept[1])
+        self._last = (items, pieces)
         if self._bytes > _MOST_BYTES:
             self._forget()
         return pieces
@@ -54,6 +59,7 @@ class Pieces:
     def _forget(self) -> None:
         self._kept.clear()
         self._bytes = 0
+        self._last = None
 
     def _keep_alive(self) -> None:
         self._used = True

@@ -6,7 +6,7 @@ name resources, everything else is a path. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keelson.api import errors
 
@@ -15,8 +15,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(NamedTuple):
     """`resource` is "" where the request is for a path (`is_resource` False); `verb` is then the method in lower case.
 
     `rest` is what follows the subresource, as in `/proxy/some/path`. `field_selector` is the parameter of a list, watch

@@ -1,16 +1,15 @@
-"""The rules for data that workloads read, and for limits on tenants (core/v1 ConfigMap, Secret, LimitRange, …)."""
+"""The rules for data that workloads read (core/v1 ConfigMap, Secret)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from itertools import pairwise
 
 import orjson
 
 from keelson.api import meta
 from keelson.api.meta import Object
-from keelson.api.validation import causes, names, resources
+from keelson.api.validation import causes, names
 from keelson.api.validation.causes import Causes
 
 MAX_DATA = 1024 * 1024
@@ -101,69 +100,11 @@ def update_secret(new: Object, old: Object) -> Causes:
     return out + create_secret(new)
 
 
-_LIMIT_FIELDS = ("max", "min", "default", "defaultRequest")
-
-
-def create_limit_range(obj: Object) -> Causes:
-    """A LimitRange: minimum ≤ default request ≤ default ≤ maximum, each type once."""
-    out: Causes = []
-    seen: set[str] = set()
-    for index, item in enumerate((obj.get("spec") or {}).get("limits") or ()):
-        path = f"spec.limits[{index}]"
-        kind = item.get("type") or ""
-        if not kind:
-            out.append(causes.required(f"{path}.type"))
-        elif kind in seen:
-            out.append(causes.duplicate(f"{path}.type", kind))
-        seen.add(kind)
-        if kind == "Pod":
-            for field in ("default", "defaultRequest"):
-                if item.get(field):
-                    out.append(causes.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'"))
-        for name in {key for field in _LIMIT_FIELDS for key in item.get(field) or ()}:
-            _ordered(out, path, item, name)
-    return out
-
-
-def _ordered(out: Causes, path: str, item: Object, name: str) -> None:
-    order = [field for field in ("min", "defaultRequest", "default", "max") if name in (item.get(field) or {})]
-    for lower, upper in pairwise(order):
-        low, high = item[lower][name], item[upper][name]
-        if resources.amount(low) > resources.amount(high):
-            words = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
-            detail = f"{words[lower]} value {low} is greater than {words[upper]} value {high}"
-            out.append(causes.invalid(f"{path}.{lower}[{name}]", low, detail))
-
-
-def create_quota(obj: Object) -> Causes:
-    """A ResourceQuota: amounts are not below zero."""
-    out: Causes = []
-    for name, text in ((obj.get("spec") or {}).get("hard") or {}).items():
-        complaint = names.qualified_name(name)
-        if complaint:
-            out.append(causes.invalid(f"spec.hard[{name}]", name, complaint))
-        if resources.amount(text) < 0:
-            out.append(causes.invalid(f"spec.hard[{name}]", text, "must be greater than or equal to 0"))
-    return out
-
-
-def update_quota(new: Object, old: Object) -> Causes:
-    """A change of a ResourceQuota: its scopes are for life."""
-    out = create_quota(new)
-    scopes, before = (new.get("spec") or {}).get("scopes"), (old.get("spec") or {}).get("scopes")
-    if set(scopes or ()) != set(before or ()):
-        out.append(causes.invalid("spec.scopes", scopes, "field is immutable"))
-    return out
-
-
 CREATE = {
     ("v1", "ConfigMap"): create_config_map,
     ("v1", "Secret"): create_secret,
-    ("v1", "LimitRange"): create_limit_range,
-    ("v1", "ResourceQuota"): create_quota,
 }
 UPDATE = {
     ("v1", "ConfigMap", ""): update_config_map,
     ("v1", "Secret", ""): update_secret,
-    ("v1", "ResourceQuota", ""): update_quota,
 }

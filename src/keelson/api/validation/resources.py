@@ -32,7 +32,8 @@ def resource_name(name: str) -> str:
     return ""
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
+    """Whether a resource is none of Kubernetes' own: such are whole and not overcommitted."""
     return "/" in name and not name.startswith("requests.") and "kubernetes.io/" not in name
 
 
@@ -62,7 +63,7 @@ def requirements(out: Causes, path: str, resources: dict[str, Any]) -> None:
         limit = limits.get(name) if limits else None
         if limit == text:
             continue
-        exact = _is_extended(name) or name.startswith(_HUGE_PAGES)
+        exact = is_extended(name) or name.startswith(_HUGE_PAGES)
         if limit is None:
             if exact:
                 out.append(causes.required(f"{path}.limits", "Limit must be set for non overcommitable resources"))

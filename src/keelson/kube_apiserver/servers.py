@@ -38,6 +38,7 @@ from .aggregation.remotes import Transports
 from .aggregation.routes import Routes
 from .aggregation.services import Services
 from .audit import auditors
+from .authentication import openid
 from .authentication.assemblies import Assembly as Authentication
 from .authentication.credentials import Ground
 from .authentication.legacy_tokens import LAST_USED
@@ -84,6 +85,7 @@ from .subresources.scales import Scales
 from .subresources.token_requests import TokenRequests
 from .trust import Trust
 from .webhooks.clients import Clients
+from .zpages import Pages
 
 log = logging.getLogger(__name__)
 
@@ -339,15 +341,18 @@ class Server:
             paths[path] = handler
             prefixes[path + "/"] = handler
         paths["/metrics"] = self._metrics
+        pages = Pages(self.options, lambda: (*paths, *prefixes))
+        paths["/statusz"], paths["/flagz"] = pages.statusz, pages.flagz
         paths["/version"] = paths["/version/"] = self._version
         paths["/api"] = paths["/api/"] = paths["/apis"] = paths["/apis/"] = self._discover
         prefixes["/api/"] = prefixes["/apis/"] = self._discover
         paths["/"] = self._index
         prefixes["/openapi/"] = OpenApi(self.catalogue, self.open_apis).handle
         if self.tokens is not None:
-            paths["/openid/v1/jwks"] = paths["/openid/v1/jwks/"] = self._key_set
-            well_known = "/.well-known/openid-configuration"
-            paths[well_known] = paths[well_known + "/"] = self._openid_configuration
+            uri = self.options.service_account_jwks_uri or f"https://{self._address()}{openid.KEYS}"
+            documents = openid.Documents(self.tokens, uri)
+            paths[openid.KEYS] = paths[openid.KEYS + "/"] = documents.keys
+            paths[openid.CONFIGURATION] = paths[openid.CONFIGURATION + "/"] = documents.configuration
 
     def _allocate_for_services(self, root: str) -> None:
         first, _, last = self.options.service_node_port_range.partition("-")
@@ -391,17 +396,6 @@ class Server:
 
     async def _version(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
         return Response(200, orjson.dumps(versions.info(), option=orjson.OPT_INDENT_2))
-
-    async def _key_set(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
-        assert self.tokens is not None
-        headers = (("Cache-Control", "public, max-age=3600"),)
-        return Response(200, orjson.dumps(self.tokens.key_set()), "application/jwk-set+json", headers)
-
-    async def _openid_configuration(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
-        assert self.tokens is not None
-        uri = self.options.service_account_jwks_uri or f"https://{self._address()}/openid/v1/jwks"
-        headers = (("Cache-Control", "public, max-age=3600"),)
-        return Response(200, orjson.dumps(self.tokens.configuration(uri)), headers=headers)
 
     async def _index(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
         return Response(200, orjson.dumps({"paths": sorted(self.chain.paths)}))

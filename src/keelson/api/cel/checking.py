@@ -24,6 +24,8 @@ _LITERALS: dict[type, Type] = {
     type(None): types.NULL,
 }
 
+# The library that only expressions have which make patches.
+_OF_PATCHES = "jsonpatch."
 # Functions whose constant operands are looked at before they run, and which operand it is: patterns are the second.
 _CONSTANTS = {"timestamp": 0, "duration": 0, "matches": 1, "find": 1, "findAll": 1}
 
@@ -139,7 +141,7 @@ class _Checker:
         operands = [self.visit(operand) for operand in node.operands]
         self._mixed = before
         function = FUNCTIONS.get(node.function)
-        if function is None:
+        if function is None or (node.function.startswith(_OF_PATCHES) and not self._patches):
             return self._problem(node, f"undeclared reference to '{node.function}' (in container '')")
         fitting: list[tuple[Overload, Substitution]] = []
         for overload in function.overloads:
@@ -173,8 +175,8 @@ class _Checker:
                 regexes.compile(operand.value)
             elif not position:
                 FUNCTIONS[node.function].apply(operand.value)
-        except (EvalError, regexes.PatternError) as error:
-            self._problem(operand, f"invalid {node.function} argument: {error}")
+        except (EvalError, regexes.PatternError):
+            self._problem(operand, f"invalid {node.function} argument")
 
     def _resolve(self, node: Call) -> None:
         """`sets.contains(a, b)` is no method of a variable `sets`, unless there is one."""
@@ -186,10 +188,9 @@ class _Checker:
 
     def _choice(self, node: Call) -> Type:
         condition, chosen, other = (self.visit(operand) for operand in node.arguments)
-        if not Substitution().agree(BOOL, condition):
-            self._problem(node.arguments[0], f"expected type 'bool' but found '{condition}'")
-        if not Substitution().agree(chosen, other) and not Substitution().agree(other, chosen):
-            shown = f"(bool, {chosen}, {other})"
+        alike = Substitution().agree(chosen, other) or Substitution().agree(other, chosen)
+        if not alike or not Substitution().agree(BOOL, condition):
+            shown = f"({condition}, {chosen}, {other})"
             return self._problem(node, f"found no matching overload for '_?_:_' applied to '{shown}'")
         return types.common([chosen, other])
 
@@ -208,7 +209,10 @@ class _Checker:
         keys: list[Type] = []
         found: list[Type] = []
         for key, value, optional in node.entries:
-            keys.append(self.visit(key))
+            name = self.visit(key)
+            if keys and not self._mixed and not Substitution().agree(keys[0], name):
+                self._problem(key, f"expected type '{keys[0]}' but found '{name}'")
+            keys.append(name)
             kind = self.visit(value)
             if optional:
                 kind = kind.parameters[0] if kind.name == "optional_type" else DYN

@@ -175,9 +175,10 @@ class _Parser:
                 raise self._fail(token.offset, "Syntax error: no viable alternative at input '.'")
             raise self._surprise()
         self._at += 1
-        if token.kind == "ident" and not optional and self._take("("):
+        opening = self._take("(") if token.kind == "ident" and not optional else None
+        if opening is not None:
             arguments = self._arguments(")")
-            return self._method(operand, token, arguments)
+            return self._method(operand, token, opening.offset, arguments)
         return Select(dot.offset, operand, token.text, optional=optional)
 
     def _arguments(self, end: str) -> list[Node]:
@@ -189,7 +190,7 @@ class _Parser:
                 break
         return found
 
-    def _method(self, operand: Node, token: Token, arguments: list[Node]) -> Node:
+    def _method(self, operand: Node, token: Token, offset: int, arguments: list[Node]) -> Node:
         name = token.text
         if isinstance(operand, Ident) and operand.name == "cel" and name == "bind" and len(arguments) == 3:
             if not isinstance(arguments[0], Ident):
@@ -200,11 +201,11 @@ class _Parser:
                 variables = arguments[:names]
                 # map(x, a, b) filters; the two-variable forms of other macros are told apart by their second name.
                 if not all(isinstance(variable, Ident) for variable in variables):
-                    raise self._fail(arguments[0].offset, "argument must be a simple name")
+                    raise self._fail(arguments[0].offset, "argument is not an identifier")
                 chosen = tuple(variable.name for variable in variables if isinstance(variable, Ident))
                 kind = "exists_one" if name == "existsOne" else name
                 return Loop(token.offset, kind, operand, chosen, arguments[names:])
-        return Call(token.offset, name, operand, arguments)
+        return Call(offset, name, operand, arguments)
 
     # --- what stands alone
 
@@ -236,7 +237,8 @@ class _Parser:
         arguments = self._arguments(")")
         if token.text == "has":
             if len(arguments) != 1 or not isinstance(arguments[0], Select) or arguments[0].optional:
-                raise self._fail(opening.offset, "invalid argument to has() macro")
+                where = arguments[0].offset if arguments else opening.offset
+                raise self._fail(where, "invalid argument to has() macro")
             return Select(arguments[0].offset, arguments[0].operand, arguments[0].field, test=True)
         return Call(opening.offset, token.text, None, arguments)
 
@@ -253,7 +255,7 @@ class _Parser:
         return ListOf(token.offset, items, frozenset(optional))
 
     def _struct(self, operand: Node, name: str) -> Node:
-        self._need("{")
+        brace = self._need("{")
         fields: list[tuple[str, Node, bool]] = []
         while not self._take("}"):
             optional = self._take("?") is not None
@@ -266,7 +268,7 @@ class _Parser:
             if not self._take(","):
                 self._need("}")
                 break
-        return Struct(operand.offset, name, fields)
+        return Struct(brace.offset, name, fields)
 
     def _map(self, token: Token) -> Node:
         entries: list[tuple[Node, Node, bool]] = []

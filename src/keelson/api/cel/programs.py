@@ -181,10 +181,10 @@ def _select(node: Select) -> Step:
             value = found.get(field)
             if value is not None or (field in found and not absent_null):
                 return value
-            raise EvalError(f"no such key: {field}")
-        if isinstance(found, OptionalValue):
+        elif isinstance(found, OptionalValue):
             return OptionalValue(found.value[field]) if found.present and field in found.value else NONE
-        raise EvalError("no such overload")
+        # What is no map has no keys.
+        raise EvalError(f"no such key: {field}")
 
     return step
 
@@ -195,9 +195,7 @@ def _test(operand: Step, field: str, *, absent_null: bool) -> Step:
         frame[_METER].left -= 1
         if isinstance(found, OptionalValue):
             found = found.value if found.present else {}
-        if not isinstance(found, dict):
-            raise EvalError("no such overload")
-        return field in found and not (absent_null and found[field] is None)
+        return isinstance(found, dict) and field in found and not (absent_null and found[field] is None)
 
     return step
 
@@ -210,9 +208,7 @@ def _optional_select(operand: Step, field: str, *, absent_null: bool) -> Step:
             if not found.present:
                 return NONE
             found = found.value
-        if not isinstance(found, dict):
-            raise EvalError("no such overload")
-        if field not in found or (absent_null and found[field] is None):
+        if not isinstance(found, dict) or field not in found or (absent_null and found[field] is None):
             return NONE
         return OptionalValue(found[field])
 
@@ -373,8 +369,7 @@ def _map(node: MapOf) -> Step:
                 if not found.present:
                     continue
                 found = found.value
-            if name in made:
-                raise EvalError("Failed with repeated key")
+            # Of keys that repeat the last one counts, as upstream's evaluator has it.
             made[name] = found
         return made
 

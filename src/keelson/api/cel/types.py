@@ -20,6 +20,10 @@ from . import values
 MAX_REQUEST_BYTES: Final = 3 * 1024 * 1024
 
 
+# What messages call types whose own names are longer.
+_SHOWN = {"null_type": "null", "google.protobuf.Timestamp": "timestamp", "google.protobuf.Duration": "duration"}
+
+
 class Type:
     """A type: its name, its parameters, and for objects their fields. Compared by identity of what it says."""
 
@@ -39,9 +43,8 @@ class Type:
         self.limit = limit
 
     def __str__(self) -> str:
-        if self.name == "null_type":
-            return "null"
-        return f"{self.name}({', '.join(map(str, self.parameters))})" if self.parameters else self.name
+        name = _SHOWN.get(self.name, self.name)
+        return f"{name}({', '.join(map(str, self.parameters))})" if self.parameters else name
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Type):

@@ -101,10 +101,10 @@ def _group(authorizer: AuthorizerValue, group: str) -> _GroupCheck:
 
 
 def _account(authorizer: AuthorizerValue, namespace: str, name: str) -> AuthorizerValue:
-    if wrong := names.dns_subdomain(name):
-        raise EvalError(f"Invalid service account name: {wrong}")
-    if wrong := names.dns_label(namespace):
-        raise EvalError(f"Invalid service account namespace: {wrong}")
+    if names.dns_subdomain(name):
+        raise EvalError("Invalid service account name")
+    if names.dns_label(namespace):
+        raise EvalError("Invalid service account namespace")
     return AuthorizerValue(authorizer.ask, (namespace, name))
 
 

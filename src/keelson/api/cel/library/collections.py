@@ -57,6 +57,12 @@ def _last_position(items: list[Any], wanted: Any) -> int:
     return next((at for at in range(len(items) - 1, -1, -1) if equal(items[at], wanted)), -1)
 
 
+def _unwrapped(items: list[Any]) -> list[Any]:
+    if not all(isinstance(item, OptionalValue) for item in items):
+        raise EvalError("no such overload")
+    return [item.value for item in items if item.present]
+
+
 def ordered(rows: list[tuple[Any, Any]]) -> list[Any]:
     """The second of each pair in the order of the first; equal ones stay as they are. Raises EvalError."""
 
@@ -166,6 +172,8 @@ FUNCTIONS = (
     function("lastIndexOf", ".list(A), A -> int", _last_position, functions.each),
     function("sort", "; ".join(f".list({t}) -> list({t})" for t in _ORDERED), _sort, functions.pairs_of_one),
     function("distinct", ".list(A) -> list(A)", _distinct, functions.pairs_of_one),
+    function("first", ".list(A) -> optional(A)", lambda items: OptionalValue(items[0]) if items else NONE),
+    function("last", ".list(A) -> optional(A)", lambda items: OptionalValue(items[-1]) if items else NONE),
     function("reverse", ".list(A) -> list(A)", lambda items: items[::-1], functions.each),
     function("slice", ".list(A), int, int -> list(A)", _slice, functions.each),
     function("flatten", ".list(list(A)) -> list(A); .list(dyn), int -> list(dyn)", _flatten, functions.each),
@@ -180,6 +188,8 @@ FUNCTIONS = (
     function("sets.intersects", "list(A), list(A) -> bool", _meets, functions.pairs),
     function("optional.of", "A -> optional(A)", OptionalValue),
     function("optional.none", "-> optional(A)", lambda: NONE),
+    function("optional.unwrap", "list(optional(A)) -> list(A)", _unwrapped, functions.each),
+    function("unwrapOpt", ".list(optional(A)) -> list(A)", _unwrapped, functions.each),
     function("optional.ofNonZeroValue", "A -> optional(A)", _of_non_zero),
     function("hasValue", ".optional(A) -> bool", lambda found: found.present),
     function("value", ".optional(A) -> A", _value),

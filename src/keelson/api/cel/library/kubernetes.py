@@ -18,12 +18,12 @@ from keelson.api.quantities import QuantityError
 from keelson.api.validation import names
 
 
-def _made(make: Callable[[str], Any], why: str) -> Callable[[str], Any]:
+def _made(make: Callable[[str], Any], why: str = "") -> Callable[[str], Any]:
     def apply(text: str) -> Any:
         try:
             return make(text)
         except ValueError as error:
-            raise EvalError(f"{why}: {error}") from error
+            raise EvalError(f"{why}{error}") from error
 
     return apply
 
@@ -80,9 +80,9 @@ def _semver(text: str, normalize: bool = False) -> Semver:
 def _url(text: str) -> SplitResult:
     found = urlsplit(text)
     if not found.scheme and not text.startswith("/"):
-        raise ValueError(f"parse {text!r}: invalid URI for request")
+        raise ValueError(f'parse "{text}": invalid URI for request')
     if any(char in found.netloc for char in " <>") or not text.isprintable():
-        raise ValueError(f"parse {text!r}: invalid character in URL")
+        raise ValueError(f'parse "{text}": invalid character in URL')
     # Reading the port checks it.
     if found.port is not None and found.port < 0:
         raise ValueError("invalid port")
@@ -182,9 +182,9 @@ def _constant(name: str) -> Callable[[], NamedFormat]:
 _AMOUNTS = ".quantity, quantity -> bool"
 _VERSIONS = ".semver, semver -> bool"
 FUNCTIONS = (
-    function("quantity", "string -> quantity", _made(Quantity, "quantity"), functions.scan),
+    function("quantity", "string -> quantity", _made(Quantity), functions.scan),
     function("isQuantity", "string -> bool", _is(Quantity), functions.scan),
-    function("sign", ".quantity -> int", lambda found: _compared(found.amount, 0)),
+    function("sign", "quantity -> int", lambda found: _compared(found.amount, 0)),
     function("isInteger", ".quantity -> bool", _is_whole),
     function("asInteger", ".quantity -> int", _whole),
     function("asApproximateFloat", ".quantity -> double", lambda found: float(found.amount)),
@@ -193,7 +193,7 @@ FUNCTIONS = (
     function(
         "semver",
         "string -> semver; string, bool -> semver",
-        lambda *a: _made(lambda t: _semver(t, *a[1:]), "semver")(a[0]),
+        lambda *a: _made(lambda t: _semver(t, *a[1:]), "semver: ")(a[0]),
     ),
     function("isSemver", "string -> bool; string, bool -> bool", lambda *a: _is(lambda t: _semver(t, *a[1:]))(a[0])),
     function("major", ".semver -> int", lambda found: found.core[0]),
@@ -214,7 +214,7 @@ FUNCTIONS = (
         ".quantity, quantity -> int; .semver, semver -> int",
         lambda a, b: _compared(a.amount, b.amount) if isinstance(a, Quantity) else _compared(a.key, b.key),
     ),
-    function("url", "string -> url", _made(_url, "url"), functions.scan),
+    function("url", "string -> url", _made(_url, "URL parse error during conversion from string: "), functions.scan),
     function("isURL", "string -> bool", _is(_url), functions.scan),
     function("getScheme", ".url -> string", lambda found: found.scheme),
     function("getHost", ".url -> string", _host),

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -180,6 +181,25 @@ def _to_double(value: Any) -> float:
         raise EvalError(f"strconv.ParseFloat: parsing {value!r}: invalid syntax") from error
 
 
+def shown_float(value: float) -> str:
+    """A double in Go's %g: the shortest digits that mean it, with an exponent where that is large."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    sign, digits, power = Decimal(repr(value)).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0")
+    exponent = len(digits) + int(power) - 1
+    minus = "-" if sign else ""
+    if not text:
+        return f"{minus}0"
+    if not -4 <= exponent < 6:
+        mantissa = text[0] + (f".{text[1:]}" if len(text) > 1 else "")
+        return f"{minus}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02}"
+    if exponent < 0:
+        return f"{minus}0.{'0' * (-exponent - 1)}{text}"
+    whole, part = text[: exponent + 1].ljust(exponent + 1, "0"), text[exponent + 1 :]
+    return f"{minus}{whole}{f'.{part}' if part else ''}"
+
+
 def shown(value: Any) -> str:
     """A value as `string()` writes it. Raises EvalError."""
     kind = type(value)
@@ -190,9 +210,7 @@ def shown(value: Any) -> str:
     if kind is int or kind is Uint:
         return str(int(value))
     if kind is float:
-        if math.isfinite(value) and value.is_integer() and abs(value) < 1e21:
-            return str(int(value))
-        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value) or ("NaN" if math.isnan(value) else repr(value))
+        return shown_float(value)
     if kind is bytes:
         try:
             return str(value.decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from typing import Any
 
 from keelson.api import regexes
@@ -30,7 +31,7 @@ def _char_at(text: str, position: int) -> str:
 
 
 def _index_of(text: str, part: str, start: int = 0) -> int:
-    if not 0 <= start <= len(text):
+    if start < 0:
         raise EvalError(f"index out of range: {start}")
     return text.find(part, start)
 
@@ -38,8 +39,10 @@ def _index_of(text: str, part: str, start: int = 0) -> int:
 def _last_index_of(text: str, part: str, end: int | None = None) -> int:
     if end is None:
         return text.rfind(part)
-    if not 0 <= end <= len(text):
+    if end < 0:
         raise EvalError(f"index out of range: {end}")
+    if end > len(text):
+        return -1
     return text.rfind(part, 0, end + len(part))
 
 
@@ -103,15 +106,21 @@ def _quote(text: str) -> str:
 _RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 
 
-def _clause(value: Any) -> str:
-    """A value as %s writes it."""
+def _clause(value: Any, *, inside: bool = False) -> str:
+    """A value as %s writes it; `inside` a list or map text is quoted and doubles have six digits."""
     if isinstance(value, list):
-        return "[" + ", ".join(_clause(item) for item in value) + "]"
+        return "[" + ", ".join(_clause(item, inside=True) for item in value) + "]"
     if isinstance(value, dict):
-        rows = sorted((_clause(key), _clause(item)) for key, item in value.items())
-        return "{" + ", ".join(f"{key}: {item}" for key, item in rows) + "}"
+        rows = sorted((_clause(key, inside=True), _clause(item, inside=True)) for key, item in value.items())
+        return "{" + ", ".join(f"{key}:{item}" for key, item in rows) + "}"
     if value is None:
         return "null"
+    if inside and type(value) is str:
+        return _quote(value)
+    if inside and isinstance(value, datetime | timedelta):
+        return f'{"timestamp" if isinstance(value, datetime) else "duration"}("{shown(value)}")'
+    if inside and type(value) is float and math.isfinite(value):
+        return f"{value:f}"
     if type(value) is float and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return shown(value)
@@ -207,7 +216,6 @@ FUNCTIONS = (
     function("substring", ".string, int -> string; .string, int, int -> string", _substring, functions.scan),
     function("trim", ".string -> string", lambda text: text.strip(_SPACES), functions.scan),
     function("join", ".list(string) -> string; .list(string), string -> string", _join, functions.each),
-    function("reverse", ".string -> string", lambda text: text[::-1], functions.scan),
     function("strings.quote", "string -> string", _quote, functions.scan),
     function("format", ".string, list(dyn) -> string", _format, _SCAN),
     function("find", ".string, string -> string", _find, functions.match),

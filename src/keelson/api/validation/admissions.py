@@ -25,6 +25,7 @@ _ALL_SIDE_EFFECTS = ("None", "NoneOnDryRun", "Some", "Unknown")
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _VERSIONS = ("v1", "v1beta1")
+_LISTED = ", ".join(_VERSIONS)
 _MOST_CONDITIONS = 64
 _FORM = "; desired format: https://host[/path]"
 
@@ -174,7 +175,7 @@ def _webhooks(obj: Object, old: Object) -> Causes:
         if obj.get("kind") == "MutatingWebhookConfiguration":
             choice(out, f"{path}.reinvocationPolicy", hook.get("reinvocationPolicy"), REINVOCATIONS)
         versions = hook.get("admissionReviewVersions") or []
-        _review_versions(out, f"{path}.admissionReviewVersions", versions, recognized=recognized)
+        review_versions(out, f"{path}.admissionReviewVersions", versions, recognized=recognized)
         if not same:
             match_conditions(out, f"{path}.matchConditions", hook.get("matchConditions") or ())
         name = hook.get("name") or ""
@@ -208,17 +209,25 @@ def _webhook(out: Causes, path: str, hook: Object, side_effects: tuple[str, ...]
     client_config(out, f"{path}.clientConfig", hook.get("clientConfig") or {})
 
 
-def _review_versions(out: Causes, path: str, versions: list[str], *, recognized: bool) -> None:
+def recognizes(versions: Sequence[str]) -> bool:
+    """Whether a review version is among them that the server can send."""
+    return bool(set(_VERSIONS) & set(versions))
+
+
+def review_versions(
+    out: Causes, path: str, versions: list[str], *, recognized: bool, detail: str = f"must specify one of {_LISTED}"
+) -> None:
+    """The versions of reviews that a webhook takes; `detail` is said where there are none."""
     if not versions:
-        out.append(causes.required(path, f"must specify one of {', '.join(_VERSIONS)}"))
+        out.append(causes.required(path, detail))
         return
     for index, version in enumerate(versions):
         if version in versions[:index]:
             out.append(causes.invalid(f"{path}[{index}]", version, "duplicate version"))
         elif complaint := names.dns_1035_label(version):
             out.append(causes.invalid(f"{path}[{index}]", version, complaint))
-    if recognized and not set(_VERSIONS) & set(versions):
-        out.append(causes.invalid(path, versions, f"must include at least one of {', '.join(_VERSIONS)}"))
+    if recognized and not recognizes(versions):
+        out.append(causes.invalid(path, versions, f"must include at least one of {_LISTED}"))
 
 
 def client_config(out: Causes, path: str, client: Object) -> None:

@@ -6,7 +6,7 @@ import re
 
 from keelson.api import meta, regexes
 from keelson.api.meta import Object
-from keelson.api.validation import causes, custom_versions, names, rules
+from keelson.api.validation import causes, custom_conversions, custom_versions, names, rules
 from keelson.api.validation.causes import Causes
 
 _SCHEMA_TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -18,6 +18,8 @@ _FORBIDDEN = ("$ref", "definitions", "dependencies", "id", "patternProperties", 
 def create_definition(obj: Object) -> Causes:
     """A new CustomResourceDefinition."""
     out = _definition(obj)
+    # Whether a bundle is one is told by the condition Established, and asked for once that is true.
+    custom_conversions.check(out, obj.get("spec") or {}, any_bundle=True, any_review=False)
     custom_versions.approval(out, obj, (obj.get("spec") or {}).get("group") or "")
     return out
 
@@ -49,11 +51,6 @@ def _definition(obj: Object) -> Causes:
         detail = "kind and listKind may not be the same"
         out.append(causes.invalid("spec.names.listKind", found["listKind"], detail))
     _versions(out, spec)
-    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        webhook = spec["conversion"].get("webhook")
-        if webhook is None:
-            detail = "required when strategy is set to Webhook"
-            out.append(causes.required("spec.conversion.webhook", detail))
     return out
 
 
@@ -147,6 +144,12 @@ def update_definition(new: Object, old: Object) -> Causes:
     """A change of a CustomResourceDefinition: what stored objects depend on is for life once established."""
     out = _definition(new)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
+    custom_conversions.check(
+        out,
+        spec,
+        any_bundle=custom_conversions.allows_any_bundle(old),
+        any_review=custom_conversions.allows_any_review(old),
+    )
     if meta.condition_is(old, "Established"):
         causes.unchanged(out, "spec.scope", spec.get("scope"), before.get("scope"))
         kind, was = (spec.get("names") or {}).get("kind"), (before.get("names") or {}).get("kind")

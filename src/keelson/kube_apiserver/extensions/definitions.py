@@ -79,7 +79,7 @@ class Definitions:
             self._outlines.pop(name, None)
             return None
         definition = self._objects.object(self._resource, item)
-        spec = {field: definition["spec"].get(field) for field in ("group", "names")}
+        spec = {field: definition["spec"].get(field) for field in ("group", "names", "conversion")}
         self._outlines[name] = {**definition, "spec": spec}
         return definition
 

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from keelson.api import meta
 from keelson.api.meta import Object
+from keelson.api.validation import custom_conversions
 
 NAMES_ACCEPTED, ESTABLISHED, TERMINATING = "NamesAccepted", "Established", "Terminating"
 CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
@@ -75,16 +76,21 @@ def status(definition: Object, taken: dict[str, set[str]], now: datetime) -> Obj
         now=now,
     )
     if not meta.condition_is(definition, ESTABLISHED):
+        value, reason, message = _established(definition, fine=fine)
         conditions = meta.with_condition(
-            conditions,
-            type_=ESTABLISHED,
-            status="True" if fine else "False",
-            reason="InitialNamesAccepted" if fine else "NotAccepted",
-            message="the initial names have been accepted" if fine else "not all names are accepted",
-            now=now,
+            conditions, type_=ESTABLISHED, status=value, reason=reason, message=message, now=now
         )
     conditions = _approval(definition, conditions, now)
     return {**(definition.get("status") or {}), "conditions": conditions, "acceptedNames": names}
+
+
+def _established(definition: Object, *, fine: bool) -> tuple[str, str, str]:
+    """Status, reason and message of the condition where it is not true yet."""
+    if not fine:
+        return "False", "NotAccepted", "not all names are accepted"
+    if custom_conversions.bundle_complaint(custom_conversions.bundle_of(definition)):
+        return "False", "InvalidCABundle", "The conversion webhook CABundle is invalid"
+    return "True", "InitialNamesAccepted", "the initial names have been accepted"
 
 
 def _set(names: Object, field: str, values: list[str]) -> None:

@@ -85,3 +85,15 @@ def test_groups_of_the_community_need_their_approval() -> None:
     found["metadata"]["annotations"] = {names.APPROVAL: "unapproved, an experiment"}
     assert condition(settled(found), names.CONFORMANT)[:2] == ("False", "UnapprovedAnnotation")
     assert meta.condition(settled(definition("widgets", "Widget")), names.CONFORMANT) is None
+
+
+def test_a_definition_whose_webhook_nobody_could_trust_is_not_served_until_that_is_mended() -> None:
+    found = definition("widgets", "Widget")
+    # Base64 of what is no certificate.
+    client = {"url": "https://example.com", "caBundle": "bm8gY2VydGlmaWNhdGU="}
+    webhook = {"strategy": "Webhook", "webhook": {"clientConfig": client}}
+    bad = settled({**found, "spec": {**found["spec"], "conversion": webhook}})
+    told = ("False", "InvalidCABundle", "The conversion webhook CABundle is invalid")
+    assert condition(bad, "Established") == told
+    mended = settled({**found, "status": bad["status"]})
+    assert names.is_served(mended)

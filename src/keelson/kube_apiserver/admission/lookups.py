@@ -19,14 +19,17 @@ class Lookups:
         self._catalogue = catalogue
         self._objects = objects
 
-    async def get(self, resource: str, namespace: str, name: str) -> Object | None:
-        """The object, None where the store has none either: a cache may lag behind what the client just created."""
+    async def item(self, resource: str, namespace: str, name: str) -> Item | None:
+        """The item, None where the store has none either: a cache may lag behind what the client just created."""
         served = self._catalogue.named(resource)
         key = served.key(namespace, name)
         item = (await self._objects.cached(served)).items.get(key)
-        if item is None:
-            item = (await self._objects.fresh(served)).items.get(key)
-        return None if item is None else self._objects.object(served, item)
+        return item if item is not None else (await self._objects.fresh(served)).items.get(key)
+
+    async def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """The object of `item`."""
+        item = await self.item(resource, namespace, name)
+        return None if item is None else self._objects.object(self._catalogue.named(resource), item)
 
     async def list(self, resource: str) -> list[Object]:
         """All objects of the resource, as the cache has them."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from keelson.api import errors, meta
+from keelson.kube_apiserver.caches.items import Item
 
 from .chains import CREATE, DELETE, Attributes
 from .lookups import Lookups
 
+_REMEMBERED = 10_000
 _IMMORTAL = frozenset(("default", "kube-system", "kube-public"))
 # Reviews of access are no objects of the namespace that they name.
 _FREE = frozenset(("localsubjectaccessreviews.authorization.k8s.io",))
@@ -21,6 +23,8 @@ class NamespaceLifecycle:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
+        # Namespaces as they were when last seen not to be ending: most writes are to one of a few.
+        self._living: dict[str, Item] = {}
 
     async def mutate(self, attributes: Attributes) -> None:
         """Refuse with 403 or 404 what the namespace's life does not allow."""
@@ -31,10 +35,16 @@ class NamespaceLifecycle:
             return
         if resource.qualified in _FREE:
             return
-        namespace = await self._lookups.get("namespaces", "", attributes.namespace)
-        if namespace is None:
-            raise errors.not_found("namespaces", attributes.namespace)
-        if not meta.is_deleting(namespace):
+        name = attributes.namespace
+        item = await self._lookups.item("namespaces", "", name)
+        if item is None:
+            raise errors.not_found("namespaces", name)
+        if self._living.get(name) is item:
+            return
+        if not meta.is_deleting(item.object("v1", "Namespace")):
+            if len(self._living) >= _REMEMBERED:
+                self._living.clear()
+            self._living[name] = item
             return
         why = f"unable to create new content in namespace {attributes.namespace} because it is being terminated"
         error = errors.forbidden(resource.plural, attributes.name, why, group=resource.group)

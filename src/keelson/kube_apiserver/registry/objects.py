@@ -114,6 +114,9 @@ class Objects:
 
     async def cached(self, served: Served, *, stored: bool = False) -> Collection:
         """The cache as it is; `stored` as with `fresh`."""
+        loaded = self._feed.loaded(served.prefix)
+        if loaded is not None and (served.view is None or stored):
+            return loaded
         try:
             async with asyncio.timeout(FRESH_SECONDS):
                 collection = await self._feed.ready(served.prefix)

@@ -516,7 +516,7 @@ class Server:
         for name in (*self.authorization.warm, "namespaces"):
             await self.feed.ready(self.catalogue.named(name).prefix)
         await self.definitions.start()
-        await self.dynamic_admission.load()
+        await self.dynamic_admission.load(self.feed)
         stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
         await self.routes.start()
         self.definitions.collection.observers.append(lambda _changes: self.registrations.look())

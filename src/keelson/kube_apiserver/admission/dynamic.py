@@ -12,6 +12,7 @@ from typing import Any
 
 from keelson.component_base.configurations import ConfigurationError, Fields
 from keelson.kube_apiserver.authorization.unions import Authorizer
+from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.webhooks.clients import Clients
@@ -53,9 +54,10 @@ class Dynamic:
         ]
         self.plugins = [plugin for plugin in made if plugin.name not in disabled]
 
-    async def load(self) -> None:
-        """Have every configuration before the first request is let in."""
-        await asyncio.gather(*(source.load() for plugin in self.plugins for source in plugin.sources))
+    async def load(self, feed: Feed) -> None:
+        """Have every configuration before the first request is let in, however long the store takes."""
+        prefixes = [source.prefix for plugin in self.plugins for source in plugin.sources]
+        await asyncio.gather(*map(feed.ready, prefixes))
 
 
 def _credentials(configurations: Configurations, plugin: str) -> Credentials:

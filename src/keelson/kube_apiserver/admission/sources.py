@@ -34,9 +34,10 @@ class Source(Generic[T]):
         self.on_change: Callable[[], None] = lambda: None
         self._collection.observers.append(self._changed)
 
-    async def load(self) -> None:
-        """Be ready before the first request is let in."""
-        await self._objects.cached(self._served)
+    @property
+    def prefix(self) -> str:
+        """Where in the store the objects lie."""
+        return self._served.prefix
 
     def _changed(self, _changes: list[Change] | None) -> None:
         items = self._collection.items

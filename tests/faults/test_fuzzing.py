@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from keelson.api.cel import programs, types
+from keelson.api.cel.syntax import CelError
+from keelson.api.cel.values import BudgetError, EvalError
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.faults import fuzzed_requests as fuzzed
 from tests.faults.fuzzed_requests import Case
@@ -199,6 +203,30 @@ def test_protobuf(target: Target, examples: int) -> None:
             assert (status, body[:4]) == (200, b"k8s\0")
             messages.append((path, body))
     run(examples, fuzzed.protobuf_bodies(messages), target.judge)
+
+
+_TYPES = {"self": types.DYN, "oldSelf": types.DYN, "x": types.INT}
+_VALUES = {
+    "self": {"name": "12", "replicas": 0, "list": ["a", "b"] * 200, "map": {"x": 1, "y": [1.5, None, {}]}},
+    "oldSelf": {"replicas": 1},
+    "x": 1,
+}
+
+
+@pytest.mark.parametrize("examples", _MANY)
+def test_expressions(examples: int) -> None:
+    """What can be compiled runs to an end, within its budget and within a second."""
+
+    def judge(source: str) -> None:
+        began = time.process_time()
+        try:
+            programs.compile(source, _TYPES).run(_VALUES)
+        except (CelError, EvalError, BudgetError):
+            # It says what is wrong.
+            pass
+        assert time.process_time() - began < _CPU_SECONDS
+
+    run(examples, fuzzed.expressions(), judge)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Requests to the API server: one typed call a verb; answers other than success are raised as StatusError.
 
 One `Client` keeps a pool of connections. It retries nothing by itself but 429 and 503 answers that carry Retry-After:
-whether a write may be repeated is known only to the caller.
+whether a write may be repeated is known only to the caller. Beneath it aiohttp sends a GET, PUT or DELETE once more
+where a connection that was kept turns out to be closed; so a write may meet itself, as 409 or 404.
 """
 
 from __future__ import annotations

@@ -108,7 +108,22 @@ class ContainerdLab:
             )
         self._await_serving()
         self.load(PAUSE, {"pause": shutil.which("catatonit") or ""}, ["/pause", "-P"], {})
-        applets = ("sh", "wget", "httpd", "sleep", "cat", "echo", "ls", "id", "env", "nc", "touch", "kill", "mkdir")
+        applets = (
+            "sh",
+            "wget",
+            "httpd",
+            "sleep",
+            "cat",
+            "echo",
+            "ls",
+            "id",
+            "env",
+            "nc",
+            "touch",
+            "kill",
+            "mkdir",
+            "tar",
+        )
         self.load(
             TOOLS, {"bin/busybox": shutil.which("busybox") or ""}, ["/bin/sh"], {f"bin/{a}": "busybox" for a in applets}
         )

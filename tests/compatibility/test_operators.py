@@ -1,0 +1,128 @@
+"""An operator on kopf, and kr8s, against our server: what they do to custom and built-in resources."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compatibility.wires import Wire
+from tests.compatibility.workloads import MERGE, eventually
+from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.contracts.storage.etcd_members import free_port
+
+pytestmark = pytest.mark.lab
+
+OPERATOR = Path(__file__).parent / "programs" / "thing_operator.py"
+KR8S = Path(__file__).parent / "programs" / "kr8s_client.py"
+THINGS = "/apis/example.com/v1/namespaces/default/things"
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {"type": "object", "properties": {"size": {"type": "integer"}, "replicas": {"type": "integer"}}},
+        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+DEFINITION = {
+    "metadata": {"name": "things.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "things", "singular": "thing", "kind": "Thing"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": SCHEMA},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("operators")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def wire(cluster: Cluster) -> Wire:
+    found = Wire(cluster)
+    found.done("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", DEFINITION)
+    eventually("things are served", lambda: found.request("GET", THINGS)[0] == 200)
+    return found
+
+
+@pytest.fixture
+def operator(cluster: Cluster, wire: Wire, tmp_path: Path) -> Iterator[Path]:
+    """An operator that runs; the path of its log. It must not have complained."""
+    del wire
+    certificate, key = cluster.authority.issue("operator", names=["localhost"])
+    log, port = tmp_path / "operator.log", free_port()
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(cluster.folder / "admin.conf"),
+        "CERTIFICATE": cluster.write("operator.crt", certificate),
+        "KEY": cluster.write("operator.key", key),
+        "AUTHORITY": str(cluster.folder / "ca.crt"),
+        "PORT": str(port),
+    }
+    command = [sys.executable, "-m", "kopf", "run", "--standalone", "--all-namespaces", "--verbose", str(OPERATOR)]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as process:
+        try:
+            yield log
+        finally:
+            process.terminate()
+    said = log.read_text(encoding="utf-8")
+    assert "Traceback" not in said, said
+    # What it was asked to refuse it logs as an error of its own.
+    complaints = [line for line in said.splitlines() if "[ERROR" in line and "Webhook 'admit' failed" not in line]
+    assert not complaints
+
+
+def test_an_operator_on_kopf(wire: Wire, operator: Path) -> None:
+    hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/operator.example.com"
+    eventually("its webhook", lambda: (wire.request("GET", hooks)[1] or {}).get("webhooks"))
+    thing = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "one"}, "spec": {"size": 3}}
+
+    def refused() -> Any:
+        bad = {**thing, "metadata": {"name": "bad"}, "spec": {"size": -1}}
+        status, answer = wire.request("POST", f"{THINGS}?dryRun=All", bad)
+        return answer["message"] if status == 422 else None
+
+    assert "a size is not negative" in eventually("a refusal", refused)
+    wire.done("POST", THINGS, thing)
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = wire.done("GET", f"{THINGS}/one").get("status") or {}
+        return found
+
+    eventually("a size, a result and three ticks", lambda: _has(status(), size=3, made={"of": 3}, ticks=3))
+    assert wire.done("GET", f"{THINGS}/one")["metadata"]["finalizers"]
+    wire.done("PATCH", f"{THINGS}/one", {"spec": {"size": 4}}, MERGE)
+    eventually("the other size", lambda: _has(status(), size=4))
+    events = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name=one,reason=Made"
+    eventually("an event", lambda: wire.done("GET", events)["items"])
+    wire.done("DELETE", f"{THINGS}/one")
+    eventually("its end", lambda: wire.request("GET", f"{THINGS}/one")[0] == 404)
+    assert "[default/one] a thing goes" in operator.read_text(encoding="utf-8")
+
+
+def _has(found: dict[str, Any], **wanted: Any) -> bool:
+    return all(found.get(field) == value for field, value in wanted.items())
+
+
+@pytest.mark.usefixtures("wire")
+def test_kr8s(cluster: Cluster) -> None:
+    # A process of its own: it leaves the connection of an ended watch to the garbage collector.
+    command = [sys.executable, str(KR8S), str(cluster.folder / "admin.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
 from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
-from . import policies
+from . import policies, published_trust
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Reconciler:
         await self.ensure("configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
         def change(obj: Object) -> Object:
-            obj["data"] = {**(obj.get("data") or {}), **data}
+            obj["data"] = published_trust.combined(obj.get("data") or {}, data, datetime.now(UTC))
             return obj
 
         await self._objects.update(self.context(served, "update"), served, namespace, name, change)

@@ -47,3 +47,39 @@ def signature(tolerations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str,
             for found in tolerations
         )
     )
+
+
+def _parts(toleration: Mapping[str, Any]) -> tuple[str, str, str, str, int | None]:
+    return (
+        toleration.get("key") or "",
+        toleration.get("operator") or "Equal",
+        toleration.get("value") or "",
+        toleration.get("effect") or "",
+        toleration.get("tolerationSeconds"),
+    )
+
+
+def covers(wider: Mapping[str, Any], narrower: Mapping[str, Any]) -> bool:
+    """Whether a toleration tolerates all that another one does."""
+    wide, narrow = _parts(wider), _parts(narrower)
+    if wide == narrow:
+        return True
+    key, operator, value, effect, seconds = wide
+    if (key or operator != "Exists") and key != narrow[0]:
+        return False
+    if effect and effect != narrow[3]:
+        return False
+    if effect == "NoExecute" and seconds is not None and (narrow[4] is None or narrow[4] > seconds):
+        return False
+    return operator == "Exists" or (operator == narrow[1] == "Equal" and value == narrow[2])
+
+
+def merged(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Both lists of tolerations without those that another one covers."""
+    found = [*first, *second]
+    kept: list[Mapping[str, Any]] = []
+    for index, each in enumerate(found):
+        later = (other for other in found[index + 1 :] if _parts(other) != _parts(each))
+        if not any(covers(other, each) for other in kept) and not any(covers(other, each) for other in later):
+            kept.append(each)
+    return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,30 @@ CONFIGURATION = {
                 "limitedResources": [{"resource": "pods", "matchContains": ["example.com/gpu"]}],
             },
         },
+        {
+            "name": "EventRateLimit",
+            "configuration": {
+                "apiVersion": "eventratelimit.admission.k8s.io/v1alpha1",
+                "kind": "Configuration",
+                "limits": [{"type": "Namespace", "qps": 1, "burst": 5}],
+            },
+        },
+        {"name": "PodNodeSelector", "path": "selectors.yaml"},
+        {
+            "name": "PodTolerationRestriction",
+            "configuration": {
+                "apiVersion": "podtolerationrestriction.admission.k8s.io/v1alpha1",
+                "kind": "Configuration",
+                "default": [{"key": "shared", "operator": "Exists"}],
+            },
+        },
     ],
 }
-_OPTIONAL = "AlwaysPullImages,DenyServiceExternalIPs,ExtendedResourceToleration,OwnerReferencesPermissionEnforcement"
+_SELECTORS = {"podNodeSelectorPluginConfig": {"tenant": "env=test,disk=ssd"}}
+_OPTIONAL = (
+    "AlwaysPullImages,DenyServiceExternalIPs,EventRateLimit,ExtendedResourceToleration,"
+    "OwnerReferencesPermissionEnforcement,PodNodeSelector,PodTolerationRestriction"
+)
 
 
 def pod(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
@@ -59,6 +81,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("configured")
     path = Path(folder, "admission.yaml")
     path.write_text(yaml.safe_dump(CONFIGURATION), encoding="utf-8")
+    (folder / "selectors.yaml").write_text(yaml.safe_dump(_SELECTORS), encoding="utf-8")
     flags = [f"--admission-control-config-file={path}", f"--enable-admission-plugins={_OPTIONAL}"]
     with Cluster(folder, flags) as found:
         yield found
@@ -230,9 +253,50 @@ async def test_plugins_that_are_off_by_default_do_their_work_when_named(configur
         )
 
 
+async def test_a_namespace_says_where_its_pods_run_and_what_they_tolerate(strict: Client) -> None:
+    prefix = "scheduler.alpha.kubernetes.io"
+    allowed = '[{"key": "ours", "operator": "Exists"}, {"key": "node.kubernetes.io/not-ready", "operator": "Exists"}, '
+    allowed += '{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}]'
+    annotations = {
+        f"{prefix}/node-selector": "env=test",
+        f"{prefix}/defaultTolerations": '[{"key": "ours", "operator": "Exists"}]',
+        f"{prefix}/tolerationsWhitelist": allowed,
+    }
+    await strict.create("namespaces", {"metadata": {"name": "tenant", "annotations": annotations}})
+    account = {"metadata": {"name": "default", "namespace": "tenant"}}
+    await strict.create("serviceaccounts", account)
+    made = await strict.create("pods", pod("tenant", "p", nodeSelector={"disk": "ssd"}))
+    assert made["spec"]["nodeSelector"] == {"disk": "ssd", "env": "test"}
+    assert {"key": "ours", "operator": "Exists"} in made["spec"]["tolerations"]
+    refusal = await refused(strict.create("pods", pod("tenant", "q", nodeSelector={"env": "production"})))
+    assert "conflicts with its namespace node label selector" in refusal
+    refusal = await refused(strict.create("pods", pod("tenant", "q", nodeSelector={"disk": "tape"})))
+    assert "conflict with its namespace whitelist" in refusal
+    foreign = [{"key": "theirs", "operator": "Exists"}]
+    refusal = await refused(strict.create("pods", pod("tenant", "q", tolerations=foreign)))
+    assert "conflict with its namespace whitelist" in refusal
+    made = await strict.create("pods", pod("strict", "tolerant", tolerations=foreign))
+    assert {"key": "shared", "operator": "Exists"} in made["spec"]["tolerations"]
+
+
+async def test_events_of_a_namespace_are_as_many_as_the_limit_says(strict: Client) -> None:
+    async def write(name: str) -> str:
+        about = {"kind": "Pod", "name": "p", "namespace": "exempt"}
+        body = {"metadata": {"name": name, "namespace": "exempt"}, "involvedObject": about, "reason": "Seen"}
+        try:
+            await strict.create("events", body)
+        except StatusError as error:
+            return f"{error.code} {error.message}"
+        return ""
+
+    answers = await asyncio.gather(*(write(f"e{index}") for index in range(30)))
+    assert 5 <= answers.count("") < 25
+    assert set(answers) == {"", "429 Too many requests: limit reached on type Namespace for key exempt"}
+
+
 def test_a_plugin_that_is_not_there_can_not_be_enabled(tmp_path: Path) -> None:
     with (
-        pytest.raises(AssertionError, match=r"EventRateLimit.* is not supported"),
-        Cluster(tmp_path, ["--enable-admission-plugins=EventRateLimit"]),
+        pytest.raises(AssertionError, match=r"ImagePolicyWebhook.* is not supported"),
+        Cluster(tmp_path, ["--enable-admission-plugins=ImagePolicyWebhook"]),
     ):
         pass

@@ -56,6 +56,10 @@ class Configurations:
             raise ConfigurationError(f"{self._file}: {plugin}: want {' or '.join(api_versions)} {kind}, found {found}")
         return {key: value for key, value in document.items() if key not in ("kind", "apiVersion")}
 
+    def untyped(self, plugin: str) -> dict[str, Any]:
+        """A plugin's configuration that has neither apiVersion nor kind, empty where it has none."""
+        return self._documents.get(plugin, {})
+
 
 def _document(path: str) -> dict[str, Any]:
     try:

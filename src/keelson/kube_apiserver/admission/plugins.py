@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keelson.kube_apiserver.admission import pod_security, resource_quotas
+from keelson.kube_apiserver.admission import event_rates, namespace_rules, pod_security, resource_quotas
 from keelson.kube_apiserver.admission.certificates import Certificates
 from keelson.kube_apiserver.admission.class_defaults import DefaultIngressClass, DefaultStorageClass
 from keelson.kube_apiserver.admission.configurations import Configurations
@@ -51,6 +51,15 @@ def _pod_security(means: Means) -> Any:
     return pod_security.PodSecurity(means.lookups, pod_security.settings_from(means.configurations))
 
 
+def _pod_node_selector(means: Means) -> Any:
+    return namespace_rules.PodNodeSelector(means.lookups, namespace_rules.selectors_from(means.configurations))
+
+
+def _pod_tolerations(means: Means) -> Any:
+    stated = namespace_rules.tolerations_from(means.configurations)
+    return namespace_rules.PodTolerationRestriction(means.lookups, *stated)
+
+
 def _resource_quota(means: Means) -> Any:
     return resource_quotas.ResourceQuota(means.lookups, resource_quotas.limited_from(means.configurations))
 
@@ -66,8 +75,14 @@ _MAKERS: dict[str, tuple[bool, Callable[[Means], Any]]] = {
     "TaintNodesByCondition": (True, lambda _: TaintNodesByCondition()),
     "AlwaysPullImages": (False, lambda _: AlwaysPullImages()),
     "PodSecurity": (True, _pod_security),
+    "PodNodeSelector": (False, _pod_node_selector),
     "Priority": (True, lambda means: Priority(means.lookups)),
     "DefaultTolerationSeconds": (True, lambda _: DefaultTolerationSeconds()),
+    "PodTolerationRestriction": (False, _pod_tolerations),
+    "EventRateLimit": (
+        False,
+        lambda means: event_rates.EventRateLimit(event_rates.limits_from(means.configurations)),
+    ),
     "ExtendedResourceToleration": (False, lambda _: ExtendedResourceToleration()),
     "DefaultStorageClass": (True, lambda means: DefaultStorageClass(means.lookups)),
     "StorageObjectInUseProtection": (True, lambda _: StorageObjectInUseProtection()),
@@ -87,9 +102,7 @@ _LAST: dict[str, tuple[bool, Callable[[Means], Any]]] = {
     "AlwaysDeny": (False, lambda _: AlwaysDeny()),
 }
 # Names that upstream knows and nothing does here: enabling one of them is refused.
-UNSUPPORTED = frozenset(
-    ("EventRateLimit", "ImagePolicyWebhook", "NamespaceAutoProvision", "PodNodeSelector", "PodTolerationRestriction")
-)
+UNSUPPORTED = frozenset(("ImagePolicyWebhook", "NamespaceAutoProvision"))
 KNOWN = frozenset(
     {
         *_MAKERS,

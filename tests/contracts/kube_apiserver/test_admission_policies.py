@@ -297,6 +297,8 @@ async def test_json_patches_change_what_they_point_at(client: Client, policies: 
             "JSONPatch{op: 'test', path: '/data/team', value: 'a'}",
             "JSONPatch{op: 'add', path: '/metadata/labels', value: {'plain': 'yes'}}",
             f"JSONPatch{{op: 'add', path: '/metadata/labels/' + {key}, value: object.data.team}}",
+            # What is not there is replaced too, as upstream has it.
+            "JSONPatch{op: 'replace', path: '/data/absent', value: 'there'}",
         ]
     ) + "]"  # fmt: skip
     await policies.add("mutating", {"mutations": [_patch(operations)]})
@@ -304,6 +306,7 @@ async def test_json_patches_change_what_they_point_at(client: Client, policies: 
         "configmaps", {"metadata": {"name": "one", "namespace": namespace}, "data": {"team": "a"}}
     )
     assert made["metadata"]["labels"] == {"plain": "yes", "example.com/team": "a"}
+    assert made["data"]["absent"] == "there"
     # A test that fails leaves the object as it is.
     other = await client.create(
         "configmaps", {"metadata": {"name": "two", "namespace": namespace}, "data": {"team": "b"}}
@@ -315,6 +318,7 @@ async def test_json_patches_change_what_they_point_at(client: Client, policies: 
     ("expression", "why"),
     [
         ("Object{spec: Object.spec{nowhere: 1}}", "field not declared in schema"),
+        ("Object{spec: Object.spec{replicas: '7'}}", "failed to convert patch object to typed object"),
         ("Object{spec: Object.spec{selector: Object.spec.wrong{}}}", "type mismatch: unexpected type name"),
         (
             "Object{spec: Object.spec{selector: Object.spec.selector{matchLabels: {'a': 'b'}}}}",

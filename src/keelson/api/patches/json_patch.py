@@ -218,7 +218,9 @@ class _Run:
             self.root = value
             return
         parent, token = self._parent(path, "replace"), path[-1]
-        key: Any = (token if token in parent else None) if isinstance(parent, dict) else _index(token, len(parent))
+        # Upstream's library puts what it is to replace where nothing is: fields that objects leave out, as zeros and
+        # empty lists, are there for those who patch. RFC 6902, 4.3 would refuse it.
+        key: Any = token if isinstance(parent, dict) else _index(token, len(parent))
         if key is None:
             shown = _shown("/".join(path))
             raise _refused(f"replace operation does not apply: doc is missing key: /{shown}: missing value")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from keelson.api import decoding, defaults
+from keelson.api import decoding, defaults, errors
 from keelson.api.meta import Object
 from keelson.api.schemas import Kind
 from keelson.kube_apiserver.registry.catalogues import Served
@@ -60,11 +60,17 @@ class Rounds:
 def conform(served: Served | None, shown: Shown, obj: Object, *, field_validation: str = "Ignore") -> None:
     """Bring a changed object into the shape of its kind, defaults filled in, in place. Raises StatusError 400."""
     resource = shown.resource
-    if served is None or shown.kind.kind != resource.kind:
-        decoding.conform(obj, Kind(shown.kind.api_version, shown.kind.kind), field_validation=field_validation)
+    is_own = served is not None and shown.kind.kind == resource.kind
+    typed = resource if is_own else Kind(shown.kind.api_version, shown.kind.kind)
+    schema = served.schema if is_own and served is not None and served.custom else None
+    try:
+        decoding.conform(obj, typed, schema=schema, field_validation=field_validation)
+    except errors.StatusError as error:
+        # What is wrong is told without the words about the client's body, in which it was not.
+        _, _, what = error.message.partition(f"cannot be handled as a {typed.kind}: ")
+        raise errors.bad_request(what or error.message) from error
+    if served is None or not is_own:
         return
-    schema = served.schema if served.custom else None
-    decoding.conform(obj, resource, schema=schema, field_validation=field_validation)
     if served.custom:
         defaults.apply_structural(served.schema, obj)
     else:

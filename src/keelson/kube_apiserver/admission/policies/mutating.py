@@ -142,14 +142,21 @@ class MutatingPolicies:
             problem = str(error)
         else:
             if new != obj:
-                strict = "Ignore" if mutation.applies else "Strict"
-                try:
-                    conform(case.served(shown.resource), shown, new, field_validation=strict)
-                except errors.StatusError as error:
-                    raise errors.internal(error.message) from error
-                await case.accept(shown, new)
+                problem = await self._accepted(case, shown, mutation, new)
         metrics.mutated(match.policy.name, match.binding.name, time.perf_counter() - started, problem)
         return problem
+
+    async def _accepted(self, case: Case, shown: Shown, mutation: Mutation, new: Object) -> str:
+        """Take a mutated object over; why it can't be, "" where it can. Raises StatusError 500."""
+        try:
+            strict = "Ignore" if mutation.applies else "Strict"
+            conform(case.served(shown.resource), shown, new, field_validation=strict)
+        except errors.StatusError as error:
+            if mutation.applies:
+                return f"error applying patch: failed to convert patch object to typed object: {error.message}"
+            raise errors.internal(error.message) from error
+        await case.accept(shown, new)
+        return ""
 
     def _schema(self, case: Case, shown: Shown) -> Schema:
         served = case.served(shown.resource)

@@ -81,7 +81,7 @@ class Run:
         together = [name for name in self.names if not specs.is_serial(name)]
         alone = [name for name in self.names if specs.is_serial(name)]
         for names, processes in ((together, self.processes), (alone, 1)):
-            # The last batches are small, so that no process has much left when the others are done.
+            # At least two batches a process, so that none has much left when the others are done.
             size = max(1, min(_BATCH, -(-len(names) // (2 * processes))))
             queue = deque(list(names[start : start + size]) for start in range(0, len(names), size))
             threads = [threading.Thread(target=self._work, args=(queue,)) for _ in range(processes)]
@@ -148,6 +148,7 @@ class Run:
 
     def _stop(self) -> None:
         self._stopped = True
-        with self._lock, contextlib.suppress(ProcessLookupError):
+        with self._lock:
             for process in self._running:
-                process.send_signal(signal.SIGINT)
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGINT)

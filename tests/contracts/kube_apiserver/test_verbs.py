@@ -349,3 +349,14 @@ async def test_an_ending_namespace_is_the_reason_before_what_it_lacks(client: Cl
         await client.create("pods", pod)
     assert caught.value.code == 403
     assert "because it is being terminated" in caught.value.message
+
+
+async def test_an_evicted_pod_tells_why_it_ends(client: Client, namespace: str) -> None:
+    body = pod(namespace, "p")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    await client.create("pods", body)
+    await client.evict(namespace, "p")
+    left = await client.get("pods", "p", namespace=namespace)
+    assert left["metadata"]["deletionTimestamp"]
+    found = next(each for each in left["status"]["conditions"] if each["type"] == "DisruptionTarget")
+    assert (found["status"], found["reason"]) == ("True", "EvictionByEvictionAPI")

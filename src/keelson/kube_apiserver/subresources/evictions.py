@@ -61,9 +61,43 @@ class Evictions:
                 await self._spend(context, namespace, name, meta.name(budgets[0]))
                 # The pod must still be the one for which the disruption was spent.
                 options = {**options, "preconditions": {"uid": meta.uid(pod), **(options.get("preconditions") or {})}}
+        if not context.dry_run:
+            options = await self._mark(context, namespace, name, options)
         # What admission has to say of an eviction it has said; the deletion is its consequence.
         await self._deletions.delete(context, self._pods, namespace, name, options, admit=False)
         return Response(201, orjson.dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}))
+
+    async def _mark(self, context: Context, namespace: str, name: str, options: Object) -> Object:
+        """Tell in the pod's status why it ends (KEP-3329); returns the options for deleting what was so marked."""
+        wanted = options.get("preconditions") or {}
+
+        def change(pod: Object) -> Object:
+            for field, what, has in (
+                ("uid", "UID", meta.uid(pod)),
+                ("resourceVersion", "ResourceVersion", meta.resource_version(pod)),
+            ):
+                if wanted.get(field) and wanted[field] != has:
+                    why = (
+                        f"the {what} in the precondition ({wanted[field]}) does not match the {what} in record ({has})"
+                    )
+                    raise errors.conflict("pods", name, why)
+            status = pod.setdefault("status", {})
+            status["conditions"] = meta.with_condition(
+                meta.conditions(pod),
+                type_="DisruptionTarget",
+                status="True",
+                reason="EvictionByEvictionAPI",
+                message="Eviction API: evicting",
+                now=context.now,
+            )
+            return pod
+
+        item = await self._objects.update(
+            context, self._pods, namespace, name, change, subresource="status", admit=False
+        )
+        if not wanted.get("resourceVersion"):
+            return options
+        return {**options, "preconditions": {**wanted, "resourceVersion": str(item.revision)}}
 
     async def _budgets_of(self, pod: Object) -> list[Object]:
         collection = await self._objects.fresh(self._budgets)

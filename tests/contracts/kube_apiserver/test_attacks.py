@@ -14,7 +14,7 @@
 | secrets past the list of an account by ephemeral containers or envFrom (CVE-2023-2728, CVE-2024-3177) | here |
 | tokens beyond audience, binding | test_access; what is remembered of them on a connection: here |
 | tokens beyond their expiry, of other keys, algorithms and issuers | here |
-| a signing request for system:masters, in another's name, approved or signed by oneself | here |
+| a signing request for system:masters, in another's name, for another node, approved or signed by oneself | here |
 | secrets in plain text in etcd | test_verbs: test_secrets_are_encrypted_in_the_store |
 | secrets in the audit log | test_audit: test_secrets_stay_secret; in the server's own log: here |
 | fuzzed bodies, patches, selectors, tokens, paths, HTTP | tests/faults/test_fuzzing.py |
@@ -477,6 +477,21 @@ async def test_signing_requests(cluster: Cluster, client: Client, namespace: str
         certificate, _ = cluster.authority.issue("eve", ["system:masters"])
         made["status"] = {"certificate": base64.b64encode(certificate).decode()}
         assert "not permitted to sign" in await refused(eve.update(csr, made, subresource="status"), 403)
+
+
+async def test_a_node_asks_for_no_other_nodes_certificate(cluster: Cluster, client: Client, namespace: str) -> None:
+    csr = "certificatesigningrequests.certificates.k8s.io"
+    serving = {"signerName": "kubernetes.io/kubelet-serving", "usages": ["digital signature", "server auth"]}
+    own = {"signerName": "kubernetes.io/kube-apiserver-client-kubelet", "usages": ["digital signature", "client auth"]}
+    async with acting(await _node(cluster, client, namespace)) as node:
+        for number, kind in enumerate((serving, own)):
+            for name, codes in ((f"system:node:{namespace}-2", 403), ("admin", 403), (f"system:node:{namespace}", 0)):
+                request = {**kind, "request": _request(name, "system:nodes")}
+                made = {"metadata": {"name": f"{name}-{number}".replace(":", "-")}, "spec": request}
+                if codes:
+                    await refused(node.create(csr, made), codes)
+                else:
+                    await node.create(csr, made)
 
 
 # --- logs

@@ -145,7 +145,8 @@ class Traffic:
             action = Action(verb, word, *seen) if seen is not None else Action(Verb.GET)
             verb = action.verb
         collection = f"/api/v1/namespaces/{self.namespace}/configmaps"
-        path, body, kind = f"{collection}/{name}", None, ""
+        path, kind = f"{collection}/{name}", ""
+        body: Any = None
         metadata: dict[str, Any] = {"name": name}
         match verb:
             case Verb.CREATE:
@@ -159,7 +160,11 @@ class Traffic:
                 data = {"put": action.seen.put, "patched": action.seen.patched}
                 body = {"metadata": metadata, "data": {key: value for key, value in data.items() if value}}
             case Verb.PATCH:
-                body, kind = {"data": {"patched": word}}, "application/merge-patch+json"
+                kind = chance.choice(["merge", "strategic-merge", "json"])
+                body = {"data": {"patched": word}}
+                if kind == "json":
+                    body = [{"op": "add", "path": "/data/patched", "value": word}]
+                kind = f"application/{kind}-patch+json"
         called = time.monotonic()
         call = Call(verb, server, called, called, 0)
         answer: Any = {}

@@ -89,7 +89,11 @@ class View:
         self._loaded = False
         self._pending: list[list[Change]] = []
         self._changed = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
+        # Batches of changes that were observed and that were taken in, since the view was made.
+        self._received = self._taken = 0
+        # Who waits for how many to be taken in, and is told whether they are, or the view begins anew.
+        self._waiting: list[tuple[int, asyncio.Future[bool]]] = []
+        self._closed = False
         # Everything up to here is in the collection.
         self._done = 0
         self._idle = False
@@ -102,16 +106,22 @@ class View:
     # --- reading
 
     async def ready(self) -> Collection:
-        """The collection with everything that the stored objects' cache has now. Raises StatusError 404, 500."""
-        await self._feed.ready(self._prefix)
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
-        elif self._idle and not self._pending:
-            return self.collection
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        await turn
-        return self.collection
+        """The collection with everything that the stored objects' cache has now.
+
+        Raises StatusError 404 where the CRD is gone, 500 where the webhook fails, 503 where the CRD has changed.
+        """
+        while True:
+            await self._feed.ready(self._prefix)
+            if self._closed:
+                raise _changed()
+            if self._worker is None:
+                self._worker = asyncio.create_task(self._work())
+            elif self._idle and not self._pending:
+                return self.collection
+            turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._received, turn))
+            if await turn:
+                return self.collection
 
     async def item(self, base: Collection, key: str) -> Item | None:
         """One object, converted for itself where the view does not have it. Raises StatusError 500."""
@@ -151,12 +161,13 @@ class View:
     # --- following
 
     def close(self) -> None:
-        """End the view: its CRD is gone or another."""
-        self._end(None)
+        """End the view for good: its CRD is gone or another."""
+        self._closed = True
+        self._end(_changed())
 
     def _end(self, error: Exception | None) -> None:
         worker, self._worker = self._worker, None
-        if worker is not None and error is None:
+        if worker is not None and worker is not asyncio.current_task():
             worker.cancel()
         if self._base is not None:
             self._base.observers.remove(self._observe)
@@ -164,13 +175,22 @@ class View:
         self._loaded = self._idle = False
         self._pending.clear()
         self.collection.expire()
-        for turn in self._turns():
-            if not turn.done():
-                turn.set_exception(error or StatusError(404, "NotFound", "the resource definition has changed"))
+        waiting, self._waiting = self._waiting, []
+        for _, turn in waiting:
+            if turn.done():
+                continue
+            if error is None:
+                turn.set_result(False)
+            else:
+                turn.set_exception(error)
 
-    def _turns(self) -> list[asyncio.Future[None]]:
-        turns, self._waiting = self._waiting, []
-        return turns
+    def _tell(self) -> None:
+        """Let those go on who wait for no more than what was taken in: others may be writing all the time."""
+        waiting = self._waiting
+        self._waiting = [entry for entry in waiting if entry[0] > self._taken]
+        for target, turn in waiting:
+            if target <= self._taken and not turn.done():
+                turn.set_result(True)
 
     def _observe(self, changes: list[Change] | None) -> None:
         if changes is None:
@@ -180,17 +200,16 @@ class View:
             asyncio.get_running_loop().call_soon(self._end, None)
             return
         self._pending.append(changes)
+        self._received += 1
         self._changed.set()
 
     async def _work(self) -> None:
         try:
             await self._load()
             while True:
+                self._tell()
                 if not self._pending:
                     self._idle = True
-                    for turn in self._turns():
-                        if not turn.done():
-                            turn.set_result(None)
                     self._changed.clear()
                     await self._changed.wait()
                 self._idle = False
@@ -205,23 +224,23 @@ class View:
     async def _load(self) -> None:
         self._base = base = await self._feed.ready(self._prefix)
         # From here to the observer nothing may wait: the state that is converted and the changes after it are seamless.
-        reached = self._feed.revision
+        reached, received = self._feed.revision, self._received
         past, items, changes = base.recent(_MOST_PAST)
         base.observers.append(self._observe)
         made = await self._converted([*items, *(change.current for change in changes if change.current is not None)])
         self.collection.replace(made[: len(items)], past)
         self._apply(changes, made[len(items) :])
-        self._done = reached
+        self._done, self._taken = reached, received
         self._loaded = True
 
     async def _take(self) -> None:
         """Convert and tell everything that waits."""
         changes = [change for batch in self._pending for change in batch]
-        reached = self._feed.revision
+        reached, received = self._feed.revision, self._received
         self._pending.clear()
         made = await self._converted([change.current for change in changes if change.current is not None])
         told = self._apply(changes, made)
-        self._done = reached
+        self._done, self._taken = reached, received
         self.collection.tell(told)
 
     def _apply(self, changes: list[Change], made: list[Item]) -> list[Change]:
@@ -233,3 +252,8 @@ class View:
             if applied is not None:
                 told.append(applied)
         return told
+
+
+def _changed() -> StatusError:
+    message = "the resource definition has changed, please try again"
+    return StatusError(503, "ServiceUnavailable", message, {"retryAfterSeconds": 1})

@@ -5,9 +5,10 @@ Made only where something is configured; everything here is found when it is fir
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
@@ -32,6 +33,12 @@ _PROXIES = {"nodes": "NodeProxyOptions", "pods": "PodProxyOptions", "services": 
 _OPTIONS = {CREATE: "CreateOptions", UPDATE: "UpdateOptions", DELETE: "DeleteOptions"}
 # What the server says of a new object only after admission has seen it.
 _LATER = ("uid", "creationTimestamp", "generation")
+
+
+def copied(obj: Object) -> Object:
+    """A copy that shares nothing; by way of its JSON, which is several times faster than by way of its parts."""
+    found: Object = orjson.loads(orjson.dumps(obj))
+    return found
 
 
 class Kind(NamedTuple):
@@ -162,7 +169,7 @@ class Case:
     async def _converted(self, obj: Object | None, source: Resource, target: Resource) -> Object | None:
         if obj is None:
             return None
-        found: Object = copy.deepcopy(obj)
+        found = copied(obj)
         if source is target or target == source or found.get("kind") != source.kind:
             return found
         here, there = self.served(source), self.served(target)

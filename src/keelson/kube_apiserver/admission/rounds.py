@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 from keelson.api import decoding, defaults, errors
 from keelson.api.meta import Object
 from keelson.api.schemas import Kind
 from keelson.kube_apiserver.registry.catalogues import Served
 
-from .cases import Shown
+from .cases import Shown, copied
 from .chains import Attributes, Reinvocation
 
 
@@ -32,7 +30,7 @@ class Rounds:
 
     def snapshot(self, obj: Object | None) -> Object | None:
         """The object as it is now, for a later comparison."""
-        return copy.deepcopy(obj)
+        return None if obj is None else copied(obj)
 
     def begin(self, again: Reinvocation, obj: Object | None) -> None:
         """A round begins; where others have changed the object since the last one, all who were called are due."""
@@ -41,7 +39,8 @@ class Rounds:
 
     def end(self, obj: Object | None) -> None:
         """A round is over."""
-        self._last = copy.deepcopy(obj)
+        if self._called:
+            self._last = self.snapshot(obj)
 
     def is_due(self, again: Reinvocation, identity: str) -> bool:
         """Whether to call it in this round."""

@@ -7,7 +7,6 @@ so, they have been called before, and something has changed since (KEP-492).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import orjson
 from keelson.api import errors
 from keelson.api.patches import json_patch
 from keelson.kube_apiserver.admission import metrics
-from keelson.kube_apiserver.admission.cases import Case, Shown
+from keelson.kube_apiserver.admission.cases import Case, Shown, copied
 from keelson.kube_apiserver.admission.chains import Attributes
 from keelson.kube_apiserver.admission.expressions import Expressions
 from keelson.kube_apiserver.admission.lookups import Lookups
@@ -110,9 +109,10 @@ class MutatingWebhooks:
             raise errors.internal(f'admission webhook "{hook.name}" {why}')
         try:
             # What a patch leaves alone it shares with what it was applied to; what follows changes in place.
-            patched = copy.deepcopy(json_patch.apply(shown.object, response.patch))
+            patched = json_patch.apply(shown.object, response.patch)
             if not isinstance(patched, dict):
                 raise errors.bad_request("a patch must leave an object")
+            patched = copied(patched)
             conform(case.served(shown.resource), shown, patched)
         except errors.StatusError as error:
             # The client's request was in order: what a webhook made of it was not.

@@ -35,3 +35,11 @@ def test_the_version_skew_policy(minor: str, fits: bool, tmp_path: Path, monkeyp
 def test_the_version_is_that_of_the_module() -> None:
     minor, patch = kubectls.VERSION.split(".")[1:]
     assert f"k8s.io/kubectl v0.{minor}.{patch}" in (ROOT / "tools" / "kubectl" / "go.mod").read_text()
+
+
+@pytest.mark.parametrize(("minor", "version"), kubectls.RELEASES.items())
+def test_each_release_is_the_one_that_is_pinned(minor: str, version: str) -> None:
+    folder = "kubectl" if version == kubectls.VERSION else f"kubectl-{minor}"
+    pinned = (ROOT / "tools" / folder / "go.mod").read_text()
+    assert version.startswith(f"{minor}.")
+    assert f"k8s.io/kubectl v0{version.removeprefix('1')}\n" in pinned

@@ -25,7 +25,8 @@ def free_port() -> int:
 class Member:
     """One etcd process, its data below `folder`; starts and ends with the context.
 
-    It is alone in its cluster, unless `peers` has the peer URLs of the others by their names. `flags` are added.
+    It is alone in its cluster, unless `peers` has the peer URLs of the others by their names. `flags` are added; those
+    of certificates are needed where `scheme` is https.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Member:
         name: str = "member",
         address: str = "127.0.0.1",
         peers: Mapping[str, str] | None = None,
+        scheme: str = "http",
     ) -> None:
         self._folder = folder
         self._flags = list(flags)
         self.name = name
         self.address = address
-        self._client, self._peer = free_port(), free_port()
+        self._scheme = scheme
+        self._client, self._peer, self._metrics = free_port(), free_port(), free_port()
         self._peers = dict(peers or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -49,12 +52,17 @@ class Member:
     @property
     def endpoint(self) -> str:
         """Its client URL."""
-        return f"http://{self.address}:{self._client}"
+        return f"{self._scheme}://{self.address}:{self._client}"
 
     @property
     def peer(self) -> str:
         """Its URL for other members."""
         return f"http://{self.address}:{self._peer}"
+
+    @property
+    def _health(self) -> str:
+        # Apart from the clients' port, which may want certificates.
+        return f"http://{self.address}:{self._metrics}"
 
     @property
     def data(self) -> Path:
@@ -92,6 +100,7 @@ class Member:
                 f"--listen-client-urls={self.endpoint}",
                 f"--advertise-client-urls={self.endpoint}",
                 f"--listen-peer-urls={self.peer}",
+                f"--listen-metrics-urls={self._health}",
                 f"--initial-advertise-peer-urls={self.peer}",
                 f"--initial-cluster={','.join(f'{name}={url}' for name, url in sorted(cluster.items()))}",
                 "--unsafe-no-fsync",
@@ -109,7 +118,7 @@ class Member:
             if self._process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(f"{self.endpoint}/health", timeout=1):
+                with urllib.request.urlopen(f"{self._health}/health", timeout=1):
                     return
             except OSError:
                 # Nothing tells that it has elected itself but asking.

@@ -11,6 +11,7 @@ import pytest
 
 from keelson.storage import errors, etcd, memory
 from keelson.storage.stores import Batch, Store
+from tests.contracts.kube_apiserver.api_servers import Authority
 from tests.contracts.storage.etcd_members import Member
 
 
@@ -203,6 +204,47 @@ async def test_without_etcd_calls_fail_in_bounded_time_and_work_again(tmp_path: 
         assert found.entry is not None
         assert found.entry.value == b"1"
         await store.close()
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.lab
+async def test_over_tls_only_with_a_certificate_that_etcd_knows(tmp_path: Path) -> None:
+    ours, other = Authority("etcd"), Authority("other")
+    files = {"ca": ours.pem, "other-ca": other.pem}
+    for name, authority, where in (
+        ("server", ours, ["127.0.0.1"]),
+        ("client", ours, []),
+        ("stranger", other, []),
+    ):
+        files[f"{name}.crt"], files[f"{name}.key"] = authority.issue(name, addresses=where)
+    paths = {name: str(tmp_path / name) for name in files}
+    await asyncio.to_thread(_write, tmp_path, files)
+    flags = [
+        f"--cert-file={paths['server.crt']}",
+        f"--key-file={paths['server.key']}",
+        f"--trusted-ca-file={paths['ca']}",
+        "--client-cert-auth",
+    ]
+    with Member(tmp_path / "etcd", flags, scheme="https") as member:
+
+        def store(authority: str, name: str) -> etcd.EtcdStore:
+            pair = (paths[f"{name}.crt"], paths[f"{name}.key"]) if name else ("", "")
+            return etcd.EtcdStore(etcd.Settings([member.endpoint], paths[authority], *pair, timeout=2))
+
+        known = store("ca", "client")
+        revision = await known.create("/registry/x/a", b"x" * 100_000)
+        assert await _until(known, revision - 1, 1) == [("/registry/x/a", b"x" * 100_000, False)]
+        for stranger in (store("ca", ""), store("ca", "stranger"), store("other-ca", "client")):
+            async with asyncio.timeout(5):
+                with pytest.raises(errors.UnavailableError):
+                    await stranger.get("/registry/x/a")
+            await stranger.close()
+        assert (await known.get("/registry/x/a")).entry is not None
+        await known.close()
 
 
 @pytest.mark.lab

@@ -2,7 +2,7 @@
 
 Its name is the address, so that the store's create is the lock: of two servers that choose the same one, one succeeds.
 Addresses are chosen at random from the upper band of the range; the lower band is left to those who ask for one by name
-(KEP-3070).
+(KEP-3070). Where ServiceCIDRs add networks to that of the flags, theirs are used once it is full, or by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 
-from keelson.api import errors
+from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
@@ -42,13 +42,31 @@ def band(network: Network) -> tuple[int, int, int]:
 
 
 class Addresses:
-    """The addresses of one range."""
+    """The addresses of one family: the network of the flags, and those of ServiceCIDRs that are ready."""
 
     def __init__(self, network: Network, catalogue: Catalogue, objects: Objects, deletions: Deletions) -> None:
         self.network = network
         self._served = catalogue.named("ipaddresses.networking.k8s.io")
+        self._cidrs = catalogue.named("servicecidrs.networking.k8s.io")
         self._objects = objects
         self._deletions = deletions
+
+    async def networks(self) -> list[Network]:
+        """All networks that addresses are given from, the flags' first."""
+        found = [self.network]
+        items = (await self._objects.cached(self._cidrs)).items
+        # The first is the one of the flags: nearly every cluster has no other.
+        if len(items) < 2:
+            return found
+        for item in items.values():
+            cidr = self._objects.object(self._cidrs, item)
+            if meta.is_deleting(cidr) or not meta.condition_is(cidr, "Ready"):
+                continue
+            for text in (cidr.get("spec") or {}).get("cidrs") or ():
+                network = ipaddress.ip_network(text, strict=False)
+                if network.version == self.network.version and network not in found:
+                    found.append(network)
+        return found
 
     def _context(self, context: Context) -> Context:
         return Context(LOOPBACK, context.info, context.now, "kube-apiserver", dry_run=context.dry_run)
@@ -77,13 +95,22 @@ class Addresses:
 
     async def take_any(self, context: Context, namespace: str, name: str) -> Address:
         """Take a free address for a Service. Raises FullError."""
+        networks = await self.networks()
+        for network in networks:
+            address = await self._take_of(network, context, namespace, name)
+            if address is not None:
+                return address
+        raise FullError(", ".join(str(network) for network in networks))
+
+    async def _take_of(self, network: Network, context: Context, namespace: str, name: str) -> Address | None:
+        """Take a free address of one network; None where there is none."""
         items = (await self._objects.cached(self._served)).items
-        first, upper, end = band(self.network)
+        first, upper, end = band(network)
         for attempt in range(_RANDOM_ATTEMPTS):
             low = upper if attempt < _RANDOM_ATTEMPTS // 2 else first
             if low >= end:
                 continue
-            address = self.network[low + secrets.randbelow(end - low)]
+            address = network[low + secrets.randbelow(end - low)]
             if self._served.key("", str(address)) in items:
                 continue
             try:
@@ -93,7 +120,7 @@ class Addresses:
             return address
         # Chance finds nothing where nearly everything is taken: look at every address once.
         for offset in (*range(upper, end), *range(first, upper)):
-            address = self.network[offset]
+            address = network[offset]
             if self._served.key("", str(address)) in items:
                 continue
             try:
@@ -101,7 +128,7 @@ class Addresses:
             except TakenError:
                 continue
             return address
-        raise FullError(str(self.network))
+        return None
 
     async def release(self, context: Context, address: str) -> None:
         """Give an address back; harmless where it is free."""

@@ -211,8 +211,8 @@ class Allocation:
         except ValueError as error:
             raise _invalid(service, field, f'Invalid value: "{address}": must be a valid IP address') from error
         found = self._ranges.get(_family(address))
-        if found is None or parsed not in found.network:
-            known = ", ".join(str(each.network) for each in self._ranges.values())
+        if found is None or not any(parsed in network for network in await found.networks()):
+            known = ", ".join([str(network) for each in self._ranges.values() for network in await each.networks()])
             message = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
             raise _invalid(service, field, f"Invalid value: {[address]}: {message}The range of valid IPs is {known}")
         try:

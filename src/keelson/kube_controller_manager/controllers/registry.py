@@ -32,6 +32,7 @@ from .role_aggregation import RoleAggregationController
 from .root_ca_publisher import RootCaPublisher
 from .service_account import ServiceAccountController
 from .service_account_token import ServiceAccountTokenController
+from .service_cidr import ServiceCidrController
 from .stateful_set import StatefulSetController
 from .storage_protection import (
     PersistentVolumeClaimProtectionController,
@@ -76,6 +77,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     VolumeAttributesClassProtectionController,
     EphemeralVolumeController,
     ResourceQuotaController,
+    ServiceCidrController,
     ValidatingAdmissionPolicyStatusController,
 )
 

@@ -27,6 +27,7 @@ from .flow_control.levels import RejectedError, Ticket
 from .handlers import Handlers
 from .quick_reads import Reads
 from .registry.contexts import User
+from .request_metrics import Meters
 from .serving import request_infos, warnings
 from .serving.messages import Request, Response
 from .serving.negotiation import JSON
@@ -43,42 +44,7 @@ _LISTS = frozenset({"list", "watch"})
 _ALWAYS_ANSWERED = ("/readyz", "/livez", "/healthz", "/metrics")
 _LONG_RUNNING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
 
-_REQUESTS = metrics.counter(
-    "apiserver_request_total",
-    "Requests by verb, resource and code.",
-    ("verb", "group", "version", "resource", "subresource", "scope", "code"),
-)
-_DURATIONS = metrics.histogram(
-    "apiserver_request_duration_seconds",
-    "Response latency in seconds.",
-    ("verb", "group", "version", "resource", "subresource", "scope"),
-    buckets=(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60),
-)
 _IN_FLIGHT = metrics.gauge("apiserver_current_inflight_requests", "Requests in flight.", ("request_kind",))
-_LONG = metrics.gauge(
-    "apiserver_longrunning_requests", "Watches and streams that are open.", ("verb", "resource", "subresource")
-)
-
-
-class _Meters:
-    """The metric children of one (verb, resource), looked up once: label lookups cost more than a cached GET."""
-
-    __slots__ = ("codes", "duration", "labels")
-
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels = labels
-        self.duration = _DURATIONS.labels(*labels)
-        self.codes: dict[int, object] = {}
-
-    def count(self, code: int) -> None:
-        child = self.codes.get(code)
-        if child is None:
-            child = self.codes[code] = _REQUESTS.labels(*self.labels, str(code))
-        child.inc()  # type: ignore[attr-defined]
-
-    def note(self, code: int, seconds: float) -> None:
-        self.count(code)
-        self.duration.observe(seconds)
 
 
 class Limits:
@@ -129,6 +95,7 @@ class Chain:
         handlers: Handlers,
         *,
         limits: Limits,
+        meters: Meters,
         flows: Flows | None = None,
         auditor: Auditor | None = None,
         size_of: Callable[[RequestInfo], int] = lambda _info: 0,
@@ -149,7 +116,7 @@ class Chain:
         self.prefixes: dict[str, PathHandler] = {}
         # Who handles a group and version that another server serves (aggregation); None as long as there is none.
         self.elsewhere: Callable[[str, str], PathHandler | None] | None = None
-        self._meters: dict[tuple[str, ...], _Meters] = {}
+        self._meters = meters
         # Told of each GET that may be repeated and was answered.
         self.reads: Reads | None = None
         # Whether whoever comes is sent to another server (--shutdown-send-retry-after).
@@ -191,7 +158,7 @@ class Chain:
             if not request.long_running:
                 self._done()
         if info is not None:
-            self._measure(info, 200 if response is None else response.status, time.perf_counter() - started)
+            self._measure(request, info, response, time.perf_counter() - started)
         if request.audit is not None:
             request.audit.finished(response, panicked=panicked)
         if response is not None and request.warnings:
@@ -203,10 +170,23 @@ class Chain:
         if not self._answering:
             self._idle.set()
 
-    def _go_on(self, request: Request) -> None:
-        """Count a request no longer: nobody waits for its end."""
+    async def _go_on(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        """Answer a request that lasts as long as its client likes, and whose end nobody waits for."""
         request.long_running = True
         self._done()
+        meter = self._meters.of(info)
+        meter.begin()
+        try:
+            return await self._dispatch(request, info, user)
+        finally:
+            meter.end()
+
+    def _measure(self, request: Request, info: RequestInfo, response: Response | None, seconds: float) -> None:
+        meter = self._meters.of(info, request.query_string, request.headers.get("content-type", ""))
+        if response is None:
+            meter.count(200)
+        else:
+            meter.note(response.status, seconds, sum(map(len, response.parts)))
 
     def _info(self, request: Request) -> RequestInfo:
         if not request.query_string:
@@ -214,24 +194,6 @@ class Chain:
         watch = request.parameter("watch") in ("true", "1")
         selector = request.parameter("fieldSelector")
         return request_infos.of(request.method, request.path, watch=watch, field_selector=selector)
-
-    def _meters_of(self, info: RequestInfo, code: int) -> _Meters:
-        scope = ("resource" if info.name else "namespace" if info.namespace else "cluster") if info.is_resource else ""
-        verb = info.verb.upper()
-        labels = (verb, info.group, info.version, info.resource, info.subresource, scope)
-        if not info.is_resource or code == 404:
-            # Paths and names of what does not exist are the client's to choose: they must not become labels.
-            labels = (verb if info.is_resource else info.verb.upper()[:8], "", "", "", "", scope)
-        meters = self._meters.get(labels)
-        if meters is None:
-            meters = self._meters[labels] = _Meters(labels)
-        return meters
-
-    def _measure(self, info: RequestInfo, code: int, seconds: float) -> None:
-        meters = self._meters_of(info, code)
-        meters.count(code)
-        if info.verb != "watch":
-            meters.duration.observe(seconds)
 
     async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
         if self.auditor is None:
@@ -245,9 +207,7 @@ class Chain:
         if info.is_resource and info.subresource in _LONG_RUNNING:
             answer = self._authorizer.authorize(user, info)
             self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
-            self._go_on(request)
-            with _LONG.labels(info.verb.upper(), info.resource, info.subresource).track_inprogress():
-                return await self._dispatch(request, info, user)
+            return await self._go_on(request, info, user)
         if self._flows is None:
             return await self._run(request, info, user)
         flow = self._flows.of(user, info)
@@ -267,7 +227,7 @@ class Chain:
         finally:
             level.leave(tally, width, ticket)
         if request.routes is not None and self.reads is not None:
-            self.reads.learn(request, info, user, response, self._meters_of(info, 200))
+            self.reads.learn(request, info, user, response, self._meters.of(info))
         return response
 
     async def _audited(self, auditor: Auditor, request: Request, info: RequestInfo) -> User:
@@ -311,9 +271,7 @@ class Chain:
         answer = self._authorizer.authorize(user, info)
         self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
         if info.verb == "watch":
-            self._go_on(request)
-            with _LONG.labels("WATCH", info.resource, info.subresource).track_inprogress():
-                return await self._dispatch(request, info, user)
+            return await self._go_on(request, info, user)
         kind = "mutating" if info.verb in _MUTATING else "readOnly"
         self.limits.enter(kind)
         try:

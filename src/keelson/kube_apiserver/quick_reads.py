@@ -52,8 +52,8 @@ _ANY = "\0"
 class Meters(Protocol):
     """Where requests of one kind are counted."""
 
-    def note(self, code: int, seconds: float) -> None:
-        """Count one."""
+    def note(self, code: int, seconds: float, size: int) -> None:
+        """Count one, whose body had so many bytes."""
         ...
 
 
@@ -130,18 +130,18 @@ class _Read:
         size = len(route.opening) + len(body) + 1
         length = b"Content-Length: %d\r\n\r\n" % size
         parts = (b"HTTP/1.1 200 OK\r\n", date(), route.head, length, route.opening, body, b"}")
-        self._end(200, b"".join(parts))
+        self._end(200, b"".join(parts), size)
 
     def refuse(self, error: errors.StatusError) -> None:
         response = self.reads.status_response(error)
-        self._end(response.status, self.connection.rendered(response))
+        self._end(response.status, self.connection.rendered(response), sum(map(len, response.parts)))
 
-    def _end(self, code: int, data: bytes) -> None:
+    def _end(self, code: int, data: bytes, size: int) -> None:
         route = self.route
         route.level.leave(route.tally, 1)
         self.reads.limits.leave("readOnly")
         self.connection.answer_quick(data)
-        route.meters.note(code, perf_counter() - self.began)
+        route.meters.note(code, perf_counter() - self.began, size)
 
 
 class Reads:

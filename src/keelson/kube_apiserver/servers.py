@@ -72,6 +72,7 @@ from .registry.objects import Objects
 from .registry.patching import Patches
 from .registry.watching import Watches
 from .reloads import Reloads
+from .request_metrics import Meters
 from .services.addresses import Addresses
 from .services.allocation import Allocation
 from .services.ports import Ports
@@ -169,11 +170,13 @@ class Server:
         if options.enable_priority_and_fairness:
             self.flows = Flows(reading + mutating, options.request_timeout)
             reading = mutating = 0
+        self.meters = Meters(self.catalogue, lambda group, version: self.routes.find(group, version) is not None)
         self.chain = Chain(
             self.authentication.union,
             self.authorizer,
             self.handlers,
             limits=Limits(reading, mutating),
+            meters=self.meters,
             flows=self.flows,
             auditor=auditors.of(options),
             size_of=self._size_of,
@@ -432,10 +435,9 @@ class Server:
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
-            if self.flows is not None:
-                gauges = Gauges(self.flows)
-                metrics.REGISTRY.register(gauges)
-                stack.callback(metrics.REGISTRY.unregister, gauges)
+            for collector in (self.meters, *((Gauges(self.flows),) if self.flows is not None else ())):
+                metrics.REGISTRY.register(collector)
+                stack.callback(metrics.REGISTRY.unregister, collector)
             await stack.enter_async_context(self.authentication.run())
             await stack.enter_async_context(self.authorization.run())
             stack.callback(asyncio.create_task(self.reloads.run()).cancel)

@@ -147,8 +147,9 @@ async def test_a_rule_for_one_name_is_none_for_another(client: Client, caller: C
 async def test_requests_are_counted(client: Client, caller: Caller, namespace: str) -> None:
     async def counted() -> float:
         text = (await client.request("GET", "/metrics")).decode()
-        wanted = 'apiserver_request_total{code="200",group="",resource="configmaps",scope="resource"'
-        found = [line for line in text.splitlines() if line.startswith(wanted) and 'verb="GET"' in line]
+        wanted = ('code="200"', 'group=""', 'resource="configmaps"', 'scope="resource"', 'verb="GET"')
+        lines = [line for line in text.splitlines() if line.startswith("apiserver_request_total{")]
+        found = [line for line in lines if all(label in line for label in wanted)]
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
     before = await counted()

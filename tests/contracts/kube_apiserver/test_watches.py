@@ -68,8 +68,9 @@ async def test_a_version_that_is_gone_is_told(client: Client, namespace: str) ->
 
 async def test_a_restart_of_the_server_loses_nothing(cluster: Cluster, client: Client, namespace: str) -> None:
     made = await client.create("configmaps", config_map(namespace, "a"))
-    cluster.stop_server(signal.SIGKILL)
-    cluster.start_server()
+    # In a thread, so that the client sees its connections end and closes them.
+    await asyncio.to_thread(cluster.stop_server, signal.SIGKILL)
+    await asyncio.to_thread(cluster.start_server)
     found = await client.get("configmaps", "a", namespace=namespace)
     assert found == made
     listed = await client.list("configmaps", namespace=namespace)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class Host:
 
 
 def hosts(outputs: dict[str, Any]) -> list[Host]:
-    """Return the hosts in the order of the output: control plane first."""
+    """Return the hosts in the order of the output: control plane first. Raises SetupError if there are none."""
+    if not outputs["hosts"]:
+        raise SetupError("the stack has no hosts", "run `make up` again")
     return [Host.from_output(value) for value in outputs["hosts"]]
 
 
@@ -123,15 +126,20 @@ def power(stack: Stack, name: str, state: str) -> None:
     progress.say(f"{name} is {state}")
 
 
-def clear(stack: Stack) -> None:
-    """Remove what the stack's lab still has on this machine; nothing there is no error."""
+def remove_hosts(stack: Stack, *, but: Collection[str] = ()) -> None:
+    """Remove the lab's hosts except those named."""
     lab = _lab(stack)
-    left = machine_containers.names(lab)
+    left = [name for name in machine_containers.names(lab) if name not in but]
     if left:
         progress.say(f"removing what a killed run left: {', '.join(left)}")
     for name in left:
         machine_containers.delete(lab, name)
-    networks.delete(lab)
+
+
+def clear(stack: Stack) -> None:
+    """Remove what the stack's lab still has on this machine; nothing there is no error."""
+    remove_hosts(stack)
+    networks.delete(_lab(stack))
 
 
 def _lab(stack: Stack) -> Lab:

@@ -82,6 +82,8 @@ def destroy(stack: Stack) -> int:
             libvirt_plugins.ensure(stack, engine)
         updates.ensure(stack, engine)
         updates.recover(stack, engine)
+        # Hosts whose making was killed are not in the state, and the lab's network does not go before they do.
+        labs.remove_hosts(stack, but={host["name"] for host in updates.recorded_hosts(stack, engine)})
         status = updates.destroy(stack, engine)
     else:
         progress.say(f"{stack.name} has no state")

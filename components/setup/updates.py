@@ -126,14 +126,12 @@ def recorded_hosts(stack: Stack, engine: Path) -> list[dict[str, Any]]:
     """Return the hosts that the state tells of, in the words of the output `hosts`, control plane first.
 
     For a stack that never came up whole, and so has no outputs: what was made can be listed, entered and looked at.
-    Until its convergence began, a host has no roles. Raises SetupError if there is no host.
+    Until its convergence began, a host has no roles.
     """
     resources = (_export(stack, engine)["deployment"].get("resources") or []) if exists(stack) else []
     # A convergence knows its host too, by its inputs; those that made or adopted a host have it as an output.
     made = [values["host"] for values in (resource.get("outputs") or {} for resource in resources) if "host" in values]
     hosts = {host["name"]: host for host in made if isinstance(host, dict) and "private_key_path" in host}
-    if not hosts:
-        raise SetupError(f"{stack.name} has no hosts", f"run: make up ENV={stack.name}")
     roles: dict[str, list[str]] = {
         resource["inputs"]["host"]["name"]: resource["inputs"]["roles"]
         for resource in resources

@@ -73,7 +73,8 @@ def _command(pid: int) -> list[str]:
     """Return a process's command line, its program by its last name; empty if the process is gone."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # The second is what reading tells of a process that went after its file was opened.
         return []
     return [Path(words[0]).name, *words[1:]]
 

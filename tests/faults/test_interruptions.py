@@ -72,6 +72,13 @@ def test_destroy_completes_after_up_was_cut(stack: Stack, cut: Cut) -> None:
 
 
 @pytest.mark.lab
+def test_destroy_takes_hosts_whose_making_was_killed(stack: Stack) -> None:
+    cut_up(stack, PHASES["hosts"], Cut.ENGINE_KILLED)
+    stack.make("destroy")
+    assert not stack.directory.exists()
+
+
+@pytest.mark.lab
 def test_a_repair_that_was_killed_is_completed(cluster: Cluster) -> None:
     host, file = cluster.hosts[-1].name, "/var/lib/kube-proxy/config.conf"
     original = cluster.on(host, f"sha256sum {file}")

@@ -10,6 +10,8 @@ from .syntax import Bind, Call, CelError, Ident, ListOf, Literal, Loop, MapOf, N
 
 # Deep enough for every rule that a person writes; each level costs a handful of frames here and in the evaluator.
 _MAX_DEPTH = 50
+# The reference parser's bound: reading an expression must not take seconds.
+_MOST_CHARACTERS = 100_000
 _RELATIONS = frozenset(["<", "<=", ">=", ">", "==", "!=", "in"])
 # How many names and how many expressions each macro takes.
 _LOOPS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -30,6 +32,10 @@ _LOOPS: dict[str, tuple[tuple[int, int], ...]] = {
 
 def parse(source: str) -> Node:
     """The tree of an expression. Raises CelError."""
+    if len(source) > _MOST_CHARACTERS:
+        why = f"expression code point size exceeds limit: size: {len(source)}, limit {_MOST_CHARACTERS}"
+        # The expression itself is left out of the complaint.
+        raise CelError("", [(0, why)])
     return _Parser(source).whole()
 
 

@@ -142,6 +142,13 @@ def test_conditions_hold_together(sources: list[str], closed: bool, verdict: tup
     assert (found.matches, found.error.startswith(verdict[1]), found.errors) == (verdict[0], True, verdict[2])
 
 
+def test_an_expression_has_a_most_size() -> None:
+    environment = Environment()
+    environment.condition(f"'{'a' * 99_990}' != ''")
+    with pytest.raises(ExpressionError, match="expression code point size exceeds limit: size: 100007, limit 100000"):
+        environment.condition(f"'{'a' * 99_999}' != ''")
+
+
 def test_structs_are_no_maps() -> None:
     program = programs.compile("Object{a: 1} == Object{a: 1} && Object{a: 1}.a == 1", {}, patches=True)
     assert program.run({})[0] is True

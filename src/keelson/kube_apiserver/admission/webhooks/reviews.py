@@ -6,7 +6,6 @@ Sending v1beta1 is for webhooks that name no newer version; an answer must be in
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -125,7 +124,7 @@ def _patch(response: Object, version: str, *, mutating: bool) -> list[Any] | Non
         return None
     try:
         operations = orjson.loads(base64.b64decode(text, validate=True))
-    except (binascii.Error, orjson.JSONDecodeError) as error:
+    except ValueError as error:
         raise ReviewError(f"received undecodable patch in webhook response: {error}") from error
     if not isinstance(operations, list):
         raise ReviewError("received undecodable patch in webhook response: a JSON patch is an array of operations")

@@ -7,6 +7,7 @@ done, no read shows the past.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -201,3 +202,54 @@ async def test_history_is_compacted_while_a_server_is_cut_off(plane: ControlPlan
             history += await written(writer, namespace, "seen-again")
             await follower.until(lambda: follower.last == history[-1].revision)
         follower.judge(history)
+
+
+async def _break_something(plane: ControlPlane, traffic: Traffic, chance: random.Random) -> None:
+    """One fault, drawn by lot, for a moment; everything is well again when this returns."""
+    member, server = chance.choice(plane.members), chance.choice(plane.servers)
+    seconds = chance.uniform(0.5, 3.0)
+    match chance.choice(
+        ["kill member", "kill server", "stop member", "stop server", "cut server", "isolate", "refuse"]
+    ):
+        case "kill member":
+            plane.kill(member)
+            await traffic.settle(seconds)
+            plane.launch(member)
+            await asyncio.to_thread(member.wait)
+        case "kill server":
+            plane.kill(server)
+            await traffic.settle(seconds)
+            plane.launch(server)
+            await asyncio.to_thread(server.wait_server)
+        case "stop member":
+            with plane.stopped(member):
+                await traffic.settle(seconds)
+        case "stop server":
+            with plane.stopped(server):
+                await traffic.settle(seconds)
+        case "cut server":
+            plane.cut(server, *chance.sample(plane.members, chance.randint(1, 3)))
+            await traffic.settle(seconds)
+        case "isolate":
+            plane.isolate(member)
+            await traffic.settle(seconds)
+        case _:
+            plane.refuse(server, member)
+            await traffic.settle(seconds)
+    plane.heal()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_minute_of_faults(plane: ControlPlane, seed: int) -> None:
+    chance = random.Random(seed)
+    async with Traffic(plane.servers, f"minute-{seed}", seed=seed, pause=0.01) as traffic:
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            await _break_something(plane, traffic, chance)
+            await traffic.settle(chance.uniform(0.5, 2.0))
+        healed = time.monotonic()
+        for server in plane.servers:
+            assert await traffic.until_written(healed, server) < _ANSWER_SECONDS
+    assert {call.status for call in traffic.calls} <= {0, 200, 201, 404, 409, 500, 503, 504}
+    traffic.judge()

@@ -17,7 +17,7 @@ from keelson.component_base.flags import Parser
 from .admission.plugins import KNOWN, UNSUPPORTED
 from .audit.backends import FORMATS
 from .audit.backends import MODES as MODES_OF_AUDIT
-from .authorization.configurations import MODES, SERVED_MODES
+from .authorization.configurations import MODES
 
 
 def parser() -> Parser:
@@ -76,6 +76,7 @@ def parser() -> Parser:
     # authorisation and admission
     found.strings("--authorization-mode", help=f"modes in order, AlwaysAllow without any: {','.join(MODES)}")
     found.text("--authorization-config", help="AuthorizationConfiguration file, in place of the other flags")
+    found.text("--authorization-policy-file", help="policies of the mode ABAC, one a line")
     found.text("--authorization-webhook-config-file", help="kubeconfig of the server that the mode Webhook asks")
     found.text("--authorization-webhook-version", "v1beta1", choices=("v1", "v1beta1"), help="of SubjectAccessReview")
     found.duration("--authorization-webhook-cache-authorized-ttl", 300.0, help="how long what it allows is believed")
@@ -177,8 +178,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for mode in found.authorization_mode:
         if mode not in MODES:
             refuse("--authorization-mode", f'"{mode}" is not one of {", ".join(MODES)}')
-        if mode not in SERVED_MODES:
-            refuse("--authorization-mode", f'"{mode}" is not supported yet')
     for flag, names in (
         ("--enable-admission-plugins", found.enable_admission_plugins),
         ("--disable-admission-plugins", found.disable_admission_plugins),

@@ -187,3 +187,18 @@ async def test_flags_name_one_too(tmp_path: Path, oracle: Oracle) -> None:
         assert oracle.asked[-1]["apiVersion"] == "authorization.k8s.io/v1beta1"
         assert oracle.about("jon")[-1]["group"] == ["system:authenticated"]
         assert (await _get(cluster, "kim"))[0] == 403
+
+
+async def test_policies_in_a_file_allow_too(tmp_path: Path) -> None:
+    policy = {
+        "apiVersion": "abac.authorization.kubernetes.io/v1beta1",
+        "kind": "Policy",
+        "spec": {"user": "lea", "namespace": "default", "resource": "configmaps", "readonly": True},
+    }
+    path = tmp_path / "policies.jsonl"
+    path.write_text(json.dumps(policy), encoding="utf-8")
+    with Cluster(tmp_path / "cluster", ["--authorization-mode=ABAC", f"--authorization-policy-file={path}"]) as cluster:
+        assert (await _get(cluster, "lea"))[0] == 200
+        assert (await _get(cluster, "lea", "/api/v1/namespaces/default/secrets"))[0] == 403
+        status, text = await _get(cluster, "max")
+        assert (status, "No policy matched." in text) == (403, True)

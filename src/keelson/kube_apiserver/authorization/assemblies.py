@@ -13,7 +13,7 @@ from keelson.kube_apiserver.bootstrap import policies
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.remote_reviews import Reviewer
 
-from . import configurations
+from . import abac, configurations
 from .configurations import Entry
 from .nodes import Nodes
 from .rbac import Rbac
@@ -30,6 +30,7 @@ class Assembly:
     def __init__(self, options: argparse.Namespace, collection: Callable[[str], Collection]) -> None:
         """`collection` gives the cache of a resource. Raises FatalError."""
         self._path: str = options.authorization_config
+        self._policies: str = options.authorization_policy_file
         flag = "--authorization-config" if self._path else "--authorization-mode"
         self.rbac: Rbac | None = None
         self._kept: dict[str, Authorizer] = {}
@@ -67,6 +68,10 @@ class Assembly:
                     watched = ("pods", "persistentvolumeclaims", "persistentvolumes")
                     pods, claims, volumes = (self._collection(name) for name in watched)
                     made = Nodes(pods, claims, volumes, policies.node_rules())
+                case "ABAC":
+                    if not self._policies:
+                        raise ConfigurationError("authorization-mode ABAC's authorization policy file not passed")
+                    made = abac.load(self._policies)
                 case "AlwaysDeny":
                     made = AlwaysDeny()
                 case _:

@@ -17,7 +17,6 @@ from keelson.component_base.configurations import ConfigurationError, Fields
 from .webhooks import Settings
 
 MODES = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
-SERVED_MODES = ("AlwaysAllow", "AlwaysDeny", "Webhook", "RBAC", "Node")
 _VERSIONS = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MOST_CONDITIONS = 64
@@ -54,8 +53,8 @@ def load(path: str) -> list[Entry]:
         mode, name = fields.get("type", str, ""), fields.get("name", str, "")
         webhook = fields.get("webhook", dict, None)
         fields.close()
-        if mode not in SERVED_MODES:
-            supported = ", ".join(f'"{each}"' for each in SERVED_MODES)
+        if mode not in MODES:
+            supported = ", ".join(f'"{each}"' for each in MODES)
             raise ConfigurationError(f'{where}.type: Unsupported value: "{mode}": supported values: {supported}')
         if mode != "Webhook" and any(mode == other.mode for other in found):
             raise ConfigurationError(f'{where}.type: Duplicate value: "{mode}"')

@@ -66,7 +66,7 @@ async def test_a_full_disk_refuses_writes_and_says_why(tmp_path: Path) -> None:
             began = time.monotonic()
             with pytest.raises(StatusError, match="database space exceeded"):
                 await post(client, namespace, "small")
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5.0
             assert len((await client.list("configmaps", namespace=namespace))["items"]) == len(names)
 
             # What takes no room is done: so an operator can make some.

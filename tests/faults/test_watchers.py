@@ -75,7 +75,7 @@ async def test_a_watcher_that_never_reads_is_dropped(cluster: Cluster, client: C
             await follower.until(lambda version=version: follower.last == version)  # type: ignore[misc]
             slowest = max(slowest, time.monotonic() - moment)
     # Nobody else had to wait for them.
-    assert slowest < 1.0
+    assert slowest < 5.0
     for reader, writer in connections:
         taken = 0
         async with asyncio.timeout(10):

@@ -263,16 +263,21 @@ async def test_what_a_node_may_not_do_to_pods(cluster: Cluster, client: Client, 
         mirror = {"kubernetes.io/config.mirror": "x"}
         owner = {"apiVersion": "v1", "kind": "Node", "name": namespace, "uid": uid, "controller": True}
         metadata = {"name": "mirror", "namespace": namespace, "annotations": mirror, "ownerReferences": [owner]}
-        for change in (
-            {"metadata": {**metadata, "annotations": {}}},
-            {"metadata": {**metadata, "ownerReferences": []}},
-            {"metadata": {**metadata, "ownerReferences": [{**owner, "name": other}]}},
-            {"spec": spec},
-            {"spec": {**own_spec, "serviceAccountName": "default"}},
-            {"spec": {**own_spec, "volumes": [{"name": "v", "secret": {"secretName": "s"}}]}},
-            {"spec": {**own_spec, "volumes": [{"name": "v", "configMap": {"name": "s"}}]}},
+        volume = {"name": "v", "secret": {"secretName": "s"}}
+        for change, why in (
+            ({"metadata": {**metadata, "annotations": {}}}, "can only create mirror pods"),
+            ({"metadata": {**metadata, "ownerReferences": []}}, "owner reference set to itself"),
+            (
+                {"metadata": {**metadata, "ownerReferences": [{**owner, "name": other}]}},
+                "owner reference set to itself",
+            ),
+            ({"spec": spec}, "nodeName set to itself"),
+            ({"spec": {**own_spec, "serviceAccountName": "default"}}, "service account"),
+            ({"spec": {**own_spec, "volumes": [volume]}}, "secret"),
+            ({"spec": {**own_spec, "volumes": [{"name": "v", "configMap": {"name": "s"}}]}}, "configmaps"),
         ):
-            await refused(node.create("pods", {"metadata": metadata, "spec": own_spec, **change}), 403)
+            made = {"metadata": metadata, "spec": own_spec, **change}
+            assert why in await refused(node.create("pods", made), 403)
         await node.create("pods", {"metadata": metadata, "spec": own_spec})
 
         def token(pod: dict[str, Any], **more: Any) -> Any:
@@ -284,7 +289,7 @@ async def test_what_a_node_may_not_do_to_pods(cluster: Cluster, client: Client, 
 
         await token(own)
         await refused(token(theirs), 403)
-        await refused(token(own, uid=theirs["metadata"]["uid"]), 403, 409)
+        assert "does not match the UID" in await refused(token(own, uid=theirs["metadata"]["uid"]), 403, 409)
         unbound = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {}}
         where = {"namespace": namespace, "name": "default", "subresource": "token"}
         await refused(node.create("serviceaccounts", unbound, **where), 403)

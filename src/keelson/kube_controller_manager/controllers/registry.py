@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from keelson.kube_controller_manager.contexts import Controller, Settings
 
+from .bootstrap_tokens import BootstrapSignerController, TokenCleanerController
 from .certificate_approval import CertificateApprovalController
 from .certificate_cleaner import CertificateCleanerController
 from .certificate_signing import CertificateSigningController
@@ -20,6 +21,7 @@ from .ephemeral_volume import EphemeralVolumeController
 from .garbage_collector import GarbageCollector
 from .horizontal_pod_autoscaler import HorizontalPodAutoscalerController
 from .job import JobController
+from .names import ABSENT, ALIASES, ON_REQUEST
 from .namespace import NamespaceController
 from .node_ipam import NodeIpamController
 from .node_lifecycle import NodeLifecycleController
@@ -50,6 +52,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CertificateApprovalController,
     CertificateSigningController,
     CertificateCleanerController,
+    BootstrapSignerController,
+    TokenCleanerController,
     NodeTtlController,
     NodeIpamController,
     NodeLifecycleController,
@@ -90,20 +94,26 @@ def names() -> list[str]:
 def chosen(wanted: Sequence[str], settings: Settings) -> list[type[Controller]]:
     """The controllers that --controllers ("*", "name", "-name") and the settings at hand allow.
 
-    Raises ValueError for a name that no controller has.
+    Raises ValueError for a name that no controller has. Former names stand for today's.
     """
     known = set(names())
+    stated: dict[str, bool] = {}
     for entry in wanted:
-        if entry != "*" and entry.removeprefix("-") not in known:
-            raise ValueError(f'--controllers: "{entry.removeprefix("-")}" is not one of {", ".join(sorted(known))}')
+        sign, name = ("-", entry[1:]) if entry.startswith("-") else ("", entry)
+        name = ALIASES.get(name, name)
+        if entry != "*" and name not in known and not (sign and name in ABSENT):
+            raise ValueError(f'--controllers: "{name}" is not one of {", ".join(sorted(known))}')
+        # As upstream, the first word on a controller is the one that counts.
+        stated.setdefault(name, not sign)
     able = {
         ServiceAccountTokenController.name: bool(settings.service_account_key),
         RootCaPublisher.name: bool(settings.root_ca),
         CertificateSigningController.name: bool(settings.cluster_signing_key),
         NodeIpamController.name: settings.allocate_node_cidrs,
     }
-    return [
-        found
-        for found in CONTROLLERS
-        if f"-{found.name}" not in wanted and ("*" in wanted or found.name in wanted) and able.get(found.name, True)
-    ]
+
+    def runs(name: str) -> bool:
+        by_default = "*" in stated and name not in ON_REQUEST
+        return stated.get(name, by_default) and able.get(name, True)
+
+    return [found for found in CONTROLLERS if runs(found.name)]

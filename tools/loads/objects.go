@@ -147,15 +147,18 @@ func create(ctx context.Context, c *clients, o options) (outcome, error) {
 	})
 }
 
-// remove takes away what create made; it ends where nothing is left.
+// remove makes `count` objects, unmeasured, and takes them away.
 func remove(ctx context.Context, c *clients, o options) (outcome, error) {
-	found, err := c.shared.CoreV1().ConfigMaps(namespace).List(ctx, metav1.ListOptions{LabelSelector: passing})
-	if err != nil {
+	maps := c.shared.CoreV1().ConfigMaps(namespace)
+	name := func(number int) string { return fmt.Sprintf("passing-%d", number) }
+	if _, err := counted(o, func(number int) error {
+		_, err := maps.Create(ctx, configMap(name(number)), metav1.CreateOptions{})
+		return err
+	}); err != nil {
 		return outcome{}, err
 	}
-	o.first, o.count = 0, len(found.Items)
 	return counted(o, func(number int) error {
-		return c.shared.CoreV1().ConfigMaps(namespace).Delete(ctx, found.Items[number].Name, metav1.DeleteOptions{})
+		return maps.Delete(ctx, name(number), metav1.DeleteOptions{})
 	})
 }
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from keelson.api import conformance, errors, meta, schemas
-from keelson.api.documents import DocumentError, load_yaml
 from keelson.api.schemas import Schema, Typed
 
 JSON = "application/json"
@@ -86,6 +85,19 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
+def _plain_json(body: bytes) -> Any:
+    """The value of a YAML body that is JSON just as it would be written here: an object, no key twice, nothing escaped
+    that need not be. None for every other body. Appliers send JSON as YAML, and YAML's reader takes 50 times as long.
+    """
+    if not body.startswith(b"{") or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        return None
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if orjson.dumps(value) == body else None
+
+
 def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tuple[Any, list[str]]:
     """The value of a JSON or YAML document and, if asked for, complaints of the fields that occur twice.
 
@@ -93,6 +105,11 @@ def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tu
     """
     kind = media_type.partition(";")[0].strip().lower()
     if kind in (YAML, "application/apply-patch+yaml", "text/yaml", "application/x-yaml"):
+        if (value := _plain_json(body)) is not None:
+            return value, []
+        # Clients that send YAML are few: only they pay for its reader.
+        from keelson.api.documents import DocumentError, load_yaml
+
         try:
             value, found = load_yaml(body)
         except DocumentError as error:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 
 class KubeconfigError(Exception):
     """A kubeconfig that can't be used; the message names the file and the field."""
@@ -84,6 +82,9 @@ def load(path: str, *, context: str = "") -> ClientConfig:
 
 
 def _read(path: str) -> Any:
+    # Only those who have a file of this kind pay for its reader.
+    import yaml
+
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import durations
 
 
@@ -20,6 +18,9 @@ def load(path: str, *, kind: str, api_versions: tuple[str, ...]) -> dict[str, An
 
     Raises ConfigurationError where the file can't be read or is of another kind or version.
     """
+    # Only those who have a file of this kind pay for its reader.
+    import yaml
+
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

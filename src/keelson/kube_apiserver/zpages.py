@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import orjson
-import yaml
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.component_base import durations
+from keelson.kube_apiserver.encodings.answers import to_yaml
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -58,7 +58,7 @@ def _asked(accept: str, kind: str) -> tuple[str, str]:
 
 def _structured(kind: str, media_type: str, version: str, fields: Object) -> Response:
     document = {"kind": kind, "apiVersion": f"{_GROUP}/{version}", "metadata": {"name": NAME}, **fields}
-    body = orjson.dumps(document) if media_type == "application/json" else yaml.safe_dump(document).encode()
+    body = orjson.dumps(document) if media_type == "application/json" else to_yaml(document)
     headers: list[tuple[str, str]] = []
     if version != _VERSIONS[0]:
         told = f"This version of the {kind.lower()} endpoint is deprecated. Please use a newer version."

@@ -212,3 +212,20 @@ def test_deep_yaml_is_refused_before_it_is_composed(level: bytes) -> None:
     with pytest.raises(StatusError, match="exceeded max depth") as refused:
         decoding.parse(level * (100_000 // len(level)), "application/yaml")
     assert refused.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "complaints"),
+    [
+        (b'{"a":1,"b":["x",null,true,1.5]}', {"a": 1, "b": ["x", None, True, 1.5]}, 0),
+        (b'{"a": 1}', {"a": 1}, 0),
+        (b'{"a":1,"a":2}', {"a": 2}, 1),
+        (b"{a: 1}", {"a": 1}, 0),
+        (b'{"a":1e2}', {"a": 100}, 0),
+        (b'{"\\u0061":"\\u003c"}', {"a": "<"}, 0),
+    ],
+)
+def test_json_that_is_said_to_be_yaml(body: bytes, value: object, complaints: int) -> None:
+    """As appliers send it. What is written plainly does not take the way through YAML's reader, to the same end."""
+    found, told = decoding.parse(body, "application/apply-patch+yaml")
+    assert (found, len(told)) == (value, complaints)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keelson.component_base import configurations
 from keelson.component_base.configurations import ConfigurationError, Fields
 
@@ -62,6 +60,9 @@ class Configurations:
 
 
 def _document(path: str) -> dict[str, Any]:
+    # Only those who have a file of this kind pay for its reader.
+    import yaml
+
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,7 +7,6 @@ but protobuf or YAML get it made again here.
 from __future__ import annotations
 
 import orjson
-import yaml
 
 from keelson.api import errors
 from keelson.kube_apiserver.serving.messages import Request, Response
@@ -46,5 +45,8 @@ def renegotiated(request: Request, response: Response) -> Response:
 
 def to_yaml(value: object) -> bytes:
     """A whole value in YAML, its keys in their order."""
+    # Only those who ask for YAML pay for its writer.
+    import yaml
+
     text: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
     return text.encode()

@@ -146,6 +146,24 @@ async def test_a_kubelets_redirect_is_not_followed(cluster: Cluster, client: Cli
     assert b"unexpected answer 302" in said
 
 
+@pytest.mark.parametrize(
+    ("protocol", "told"), [("binary.k8s.io", b"\x82\x08one\ntwo\n"), ("base64.binary.k8s.io", b"\x81\x0cb25lCnR3bwo=")]
+)
+async def test_a_log_comes_over_a_websocket(
+    cluster: Cluster, client: Client, namespace: str, protocol: str, told: bytes
+) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\none\ntwo\n"
+    async with Rogue(answer).serving(serving_context(cluster, cluster.authority)) as rogue:
+        await place(client, namespace, rogue.port)
+        path = f"/api/v1/namespaces/{namespace}/pods/web/log"
+        said = await say(cluster, f"GET {path} HTTP/1.1\r\nHost: x\r\n{_WEBSOCKET.format(protocol)}\r\n")
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert f"Sec-WebSocket-Protocol: {protocol}".encode() in head
+    # The log, and a close that says that this was all.
+    assert body == told + b"\x88\x02\x03\xe8"
+
+
 async def test_a_kubelet_of_another_authority_gets_nothing(cluster: Cluster, client: Client, namespace: str) -> None:
     context = serving_context(cluster, Authority("other"))
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -5,6 +5,9 @@ Reads the pod, its options out of the query (PodLogOptions) and the Node.
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import contextlib
 from urllib.parse import quote, urlencode
 
 from keelson.api import errors, meta
@@ -14,12 +17,16 @@ from keelson.kube_apiserver.registry.objects import Objects
 from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.subresources.verbs import only
 
-from .backends import BackendError
+from . import headers, websockets
+from .backends import Backend, BackendError
 from .kubelets import Kubelets, container_of, flag, pod_of, refusal
+from .wires import Wire
 
 _HEADERS_SECONDS = 30.0
 _FLAGS = ("follow", "previous", "timestamps")
 _LEAST = {"tailLines": 0, "limitBytes": 1, "sinceSeconds": 1}
+# The subprotocols that logs are carried by, beside none: bytes, or text for clients that have no bytes.
+_BINARY, _BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 _STREAMS = ("All", "Stdout", "Stderr")
 
 
@@ -82,6 +89,7 @@ class Logs:
         if not node_name:
             # Nowhere is nothing logged: no error to a client that only waits for the pod.
             return Response(204, b"", "text/plain")
+        switched = _switching(request) if websockets.is_websocket(request.headers) else ("", b"")
         insecure = flag(request, "insecureSkipTLSVerifyBackend")
         backend, target = await self._kubelets.connect(node_name, insecure=insecure)
         try:
@@ -99,6 +107,9 @@ class Logs:
                 raise errors.internal(str(error)) from error
             if not 200 <= answer.status <= 206:
                 raise await refusal(answer, backend, resource="pods/log", name=name)
+            if websockets.is_websocket(request.headers):
+                await _carry(request, backend, *switched)
+                return None
             stream = request.stream(200, [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private")])
             try:
                 async for chunk in backend.chunks():
@@ -112,3 +123,45 @@ class Logs:
             return None
         finally:
             backend.close()
+
+
+def _switching(request: Request) -> tuple[str, bytes]:
+    """(the subprotocol, the head of the answer) of a WebSocket that a log is wanted over. Raises StatusError 400."""
+    offered = websockets.protocols(request.headers)
+    protocol = next((each for each in offered if each in (_BINARY, _BASE64)), "")
+    if offered and not protocol:
+        raise errors.bad_request(f"none of the subprotocols {', '.join(offered)} carries a log")
+    try:
+        accepted = websockets.accept(request.headers)
+    except websockets.WebSocketError as error:
+        raise errors.bad_request(str(error)) from error
+    lines = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accepted)]
+    if protocol:
+        lines.append(("Sec-WebSocket-Protocol", protocol))
+    return protocol, headers.switching(lines)
+
+
+async def _carry(request: Request, backend: Backend, protocol: str, head: bytes) -> None:
+    """Send the log as messages, as it comes; that the client goes ends it."""
+    client = Wire()
+    client.data_received(request.take_over(client.adopt))
+
+    async def watch() -> None:
+        with contextlib.suppress(ConnectionError):
+            while await client.read():
+                # Nothing a client says to a log means anything, but that it still listens.
+                pass
+        backend.close()
+
+    watching = asyncio.create_task(watch())
+    try:
+        await client.write(head)
+        async for chunk in backend.chunks():
+            told = (websockets.TEXT, base64.b64encode(chunk)) if protocol == _BASE64 else (websockets.BINARY, chunk)
+            await client.write(websockets.frame(*told))
+        await client.write(websockets.close(websockets.NORMAL))
+        client.close()
+    except (ConnectionError, BackendError):
+        client.abort()
+    finally:
+        watching.cancel()

@@ -169,10 +169,9 @@ class Handlers:
         return await method(context, request, served, form)
 
     def _check_custom(self, context: Context, served: Served) -> None:
-        resource, verb = served.resource, context.info.verb
+        verb = context.info.verb
         if "deprecationWarning" in served.extras:
-            told = served.extras["deprecationWarning"]
-            context.deprecation = told or f"{resource.api_version} {resource.kind} is deprecated"
+            context.deprecation = served.extras["deprecationWarning"]
             context.warnings.append(context.deprecation)
         if verb == "create" and served.extras.get("terminating"):
             message = "create not allowed while custom resource definition is terminating"

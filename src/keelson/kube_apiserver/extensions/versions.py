@@ -16,6 +16,7 @@ from keelson.api import conformance, defaults, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import VERBS, Resource
 from keelson.api.schemas import Schema
+from keelson.kube_apiserver.aggregation import priorities
 from keelson.kube_apiserver.registry import selectable_fields
 from keelson.kube_apiserver.registry.catalogues import Conversion, Served
 from keelson.kube_apiserver.registry.views import Shown, View
@@ -141,7 +142,7 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
                 list_kind=list_kind,
                 conversion=conversion,
                 custom=True,
-                extras={**_extras(version), "storedVersion": stored},
+                extras={**_extras(definition, version), "storedVersion": stored},
                 reader=reader,
                 indexed=indexed if view is None else (),
                 view=view,
@@ -151,10 +152,23 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
     return found
 
 
-def _extras(version: Object) -> dict[str, Any]:
+def _deprecation(definition: Object, version: Object) -> str:
+    """The warning of a deprecated version that states none: the newest version that is to be used instead."""
+    group, kind = definition["spec"]["group"], names.accepted(definition)["kind"]
+    own = priorities.version_key(version["name"])
+    newer = [
+        each["name"]
+        for each in definition["spec"]["versions"]
+        if each.get("served") and not each.get("deprecated") and priorities.version_key(each["name"]) < own
+    ]
+    text = f"{group}/{version['name']} {kind} is deprecated"
+    return f"{text}; use {group}/{min(newer, key=priorities.version_key)} {kind}" if newer else text
+
+
+def _extras(definition: Object, version: Object) -> dict[str, Any]:
     extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version), "storage": bool(version.get("storage"))}
     if version.get("deprecated"):
-        extras["deprecationWarning"] = version.get("deprecationWarning") or ""
+        extras["deprecationWarning"] = version.get("deprecationWarning") or _deprecation(definition, version)
     for field in ("additionalPrinterColumns", "selectableFields"):
         if version.get(field):
             extras[field] = version[field]

@@ -79,3 +79,18 @@ def test_the_cache_indexes_the_fields_of_every_version() -> None:
     two["selectableFields"] = [{"jsonPath": ".spec.a"}, {"jsonPath": ".spec.b"}]
     found = served(one, two)
     assert found["v1"].indexed == found["v2"].indexed == ("spec.a", "spec.b")
+
+
+def test_a_deprecated_version_names_the_newest_that_is_not() -> None:
+    old, older = version("v1alpha1", a=TEXT), version("v1", a=TEXT)
+    old["deprecated"] = True
+    found = served(
+        old, version("v1beta3", storage=True, a=TEXT), version("v1beta1", a=TEXT), version("v2", served=False)
+    )
+    told = found["v1alpha1"].extras["deprecationWarning"]
+    assert told == "example.com/v1alpha1 Widget is deprecated; use example.com/v1beta3 Widget"
+    older["deprecated"] = True
+    found = served(older, version("v1beta3", storage=True, a=TEXT))
+    assert found["v1"].extras["deprecationWarning"] == "example.com/v1 Widget is deprecated"
+    older["deprecationWarning"] = "do not"
+    assert served(older, version("v2", storage=True))["v1"].extras["deprecationWarning"] == "do not"

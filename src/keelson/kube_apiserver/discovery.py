@@ -162,7 +162,8 @@ class _Documents:
                         del sub["group"]
                 rows.append(sub)
         group_version = f"{group}/{version}" if group else version
-        rows.sort(key=lambda row: row["name"])
+        # Subresources stay in their resource's order, which for a CRD is status before scale.
+        rows.sort(key=lambda row: row["name"].partition("/")[0])
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
 
     def aggregated(self, api_version: str, *, legacy: bool) -> bytes:
@@ -207,7 +208,7 @@ class _Documents:
             row["categories"] = list(resource.categories)
         if resource.subresources:
             row["subresources"] = []
-            for name in sorted(resource.subresources):
+            for name in resource.subresources:
                 kind, verbs = _subresource(each, name)
                 row["subresources"].append({"subresource": name, "responseKind": kind, "verbs": list(verbs)})
         return row

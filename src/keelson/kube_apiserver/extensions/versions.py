@@ -48,7 +48,7 @@ def _resource(definition: Object, version: Object) -> Resource:
         singular=accepted["singular"],
         short_names=tuple(accepted.get("shortNames") or ()),
         categories=tuple(accepted.get("categories") or ()),
-        subresources=tuple(sorted(name for name in ("scale", "status") if name in subresources)),
+        subresources=tuple(name for name in ("status", "scale") if name in subresources),
         verbs=VERBS,
         storage_prefix=storage_prefix(definition),
     )

@@ -94,3 +94,9 @@ def test_a_deprecated_version_names_the_newest_that_is_not() -> None:
     assert found["v1"].extras["deprecationWarning"] == "example.com/v1 Widget is deprecated"
     older["deprecationWarning"] = "do not"
     assert served(older, version("v2", storage=True))["v1"].extras["deprecationWarning"] == "do not"
+
+
+def test_subresources_are_shown_in_upstreams_order() -> None:
+    paths = {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}
+    both = version("v1", storage=True) | {"subresources": {"scale": paths, "status": {}}}
+    assert served(both)["v1"].resource.subresources == ("status", "scale")

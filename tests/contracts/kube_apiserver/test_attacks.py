@@ -315,6 +315,8 @@ async def test_secrets_that_an_account_does_not_list(
     account["metadata"]["annotations"] = {"kubernetes.io/enforce-mountable-secrets": "true"}
     account["secrets"] = [{"name": "listed"}]
     await client.update("serviceaccounts", account)
+    # Admission looks into the cache; once a consistent read was answered, the cache has it.
+    await client.get("serviceaccounts", "default", namespace=namespace)
     plain = {"name": "c", "image": "i"}
 
     def using(secret: str) -> Any:

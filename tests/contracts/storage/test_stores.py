@@ -241,7 +241,7 @@ async def test_over_tls_only_with_a_certificate_that_etcd_knows(tmp_path: Path) 
         for stranger in (store("ca", ""), store("ca", "stranger"), store("other-ca", "client")):
             async with asyncio.timeout(5):
                 # Without the reason nobody finds out what to mend.
-                with pytest.raises(errors.UnavailableError, match="CERTIFICATE|certificate|connection was lost"):
+                with pytest.raises(errors.UnavailableError, match=r"CERTIFICATE|certificate|connection was lost"):
                     await stranger.get("/registry/x/a")
             await stranger.close()
         assert (await known.get("/registry/x/a")).entry is not None

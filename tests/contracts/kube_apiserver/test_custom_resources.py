@@ -412,7 +412,7 @@ async def test_discovery_and_openapi_follow(cluster: Cluster, client: Client, gr
     groups = orjson.loads(await client.request("GET", "/apis"))["groups"]
     assert {each["name"] for each in groups} >= {group, "apps"}
     listed = orjson.loads(await client.request("GET", f"/apis/{group}/v1"))["resources"]
-    assert [row["name"] for row in listed] == ["widgets", "widgets/scale", "widgets/status"]
+    assert [row["name"] for row in listed] == ["widgets", "widgets/status", "widgets/scale"]
     assert not listed[0]["namespaced"]
     document = orjson.loads(await client.request("GET", f"/openapi/v3/apis/{group}/v1"))
     assert f"/apis/{group}/v1/widgets/{{name}}/status" in document["paths"]

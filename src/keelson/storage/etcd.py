@@ -31,7 +31,7 @@ from .errors import (
     StorageError,
     UnavailableError,
 )
-from .grpc_channels import CallError, Channel, Stream
+from .grpc_channels import OUT_OF_TIME, CallError, Channel, Stream
 from .stores import Batch, Entry, Event, Found, Page, range_end
 
 log = logging.getLogger(__name__)
@@ -260,6 +260,7 @@ class EtcdStore:
         # A member that hangs must leave time for the others, where the call may be repeated on them.
         attempt = self._settings.timeout / len(self._members) if reads else self._settings.timeout
         tried = 0
+        cause: StorageError | None = None
         while True:
             member = self._member()
             tried += 1
@@ -268,6 +269,10 @@ class EtcdStore:
                 return await member.call(getattr(member, method), request, min(attempt, left))
             except CallError as error:
                 found = _translated(error)
+                if cause is not None and error.details == OUT_OF_TIME:
+                    # The last try has no time for anything: what the others failed of says more.
+                    found = cause
+                cause = found
                 if not isinstance(found, UnavailableError) or error.code == "RESOURCE_EXHAUSTED":
                     raise found from error
                 self._rotate(member)

@@ -20,6 +20,8 @@ _NAMES = (
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
 _CONNECT_SECONDS = 5.0
+OUT_OF_TIME = "failed to connect in time"
+"""The details of a call whose time ended before there was a connection."""
 
 
 class CallError(Exception):
@@ -176,8 +178,6 @@ class Channel:
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
         self._closed = False
-        # Why there was no connection when one was last tried.
-        self._why = ""
 
     def method(self, path: str) -> bytes:
         """The headers of a call of `/package.Service/Method`, for `unary` and `stream`."""
@@ -206,7 +206,7 @@ class Channel:
             async with asyncio.timeout(timeout):
                 connection = await self._connect()
         except TimeoutError as error:
-            raise CallError("UNAVAILABLE", self._why or "failed to connect in time", sent=False) from error
+            raise CallError("UNAVAILABLE", OUT_OF_TIME, sent=False) from error
         call = Stream(connection)
         connection.begin(call, method, _framed(message), last=False)
         return call
@@ -221,7 +221,7 @@ class Channel:
             async with asyncio.timeout(timeout):
                 self._connection = await asyncio.shield(self._connecting)
         except TimeoutError as error:
-            raise CallError("UNAVAILABLE", self._why or "failed to connect in time", sent=False) from error
+            raise CallError("UNAVAILABLE", OUT_OF_TIME, sent=False) from error
         return self._connection
 
     async def _connect(self) -> Connection:
@@ -234,9 +234,8 @@ class Channel:
                     Connection, self._host, self._port, ssl=self._context, server_hostname=name
                 )
         except (OSError, ssl.SSLError, TimeoutError) as error:
-            self._why = f"failed to connect to {self._host}:{self._port}: {error or type(error).__name__}"
-            raise CallError("UNAVAILABLE", self._why, sent=False) from error
-        self._why = ""
+            why = f"failed to connect to {self._host}:{self._port}: {error or type(error).__name__}"
+            raise CallError("UNAVAILABLE", why, sent=False) from error
         return connection
 
     async def close(self) -> None:

@@ -42,16 +42,18 @@ def _run(stack: Stack) -> int:
     outputs = updates.outputs(stack, engines.find(_ROOT))
     program = kubernetes_programs.build(_ROOT, "e2e.test")
     everything = specs.listed(program)
-    names = specs.chosen(everything, area_=os.environ.get("AREA", ""), focus=os.environ.get("FOCUS", ""))
+    area = os.environ.get("AREA", "")
+    names = specs.chosen(everything, area_=area, focus=os.environ.get("FOCUS", ""))
     reasons = expectations.load(everything)
     kubectl = kubectls.find(_ROOT) / "kubectl"
     archives = preloads.build()
     hosts = labs.hosts(outputs)
     for host in hosts:
         preloads.bring(archives, host.name, functools.partial(labs.ssh, stack, outputs, host.name))
-    place = stack.place / "conformance"
+    # The report of one area stays while another is run.
+    place = stack.place / "conformance" / (area or "all")
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    place.mkdir(parents=True)
     run = Run(
         suite=Suite(
             program=program,

@@ -20,10 +20,8 @@ from .observations import RuntimePod
 from .pod_actions import Probed
 from .resource_limits import qos_class
 
-# The conditions that the kubelet decides; it leaves all others as they are.
-OWN_CONDITIONS = frozenset(
-    {"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled", "DisruptionTarget"}
-)
+# The conditions that the kubelet decides; it leaves all others as they are, DisruptionTarget of an eviction among them.
+OWN_CONDITIONS = frozenset({"PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

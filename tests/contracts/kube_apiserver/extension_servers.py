@@ -64,6 +64,10 @@ class ExtensionServer:
         return await self._respond(request)
 
     def _accept(self, transport: asyncio.Transport) -> None:
+        if self._listener is None:
+            # It was on its way when the server stopped.
+            transport.abort()
+            return
         self._connections.add(transport)
         task = asyncio.create_task(self._secure(transport))
         self._handshakes.add(task)
@@ -93,6 +97,7 @@ class ExtensionServer:
         if self._listener is None or self._handlers is None:
             return
         self._listener.close()
+        self._listener = None
         # Connections that were being accepted get here in the event loop's next turns; so does an aborted one's end.
         await _turns()
         await self._handlers.shutdown(0.1)
@@ -101,7 +106,6 @@ class ExtensionServer:
         for transport in self._connections:
             transport.abort()
         self._connections.clear()
-        self._listener = None
         await _turns()
 
     async def __aenter__(self) -> Self:

@@ -53,7 +53,7 @@ class ExtensionServer:
             self._tls.verify_mode = ssl.CERT_REQUIRED
         self._listener: asyncio.Server | None = None
         self._handlers: web.Server | None = None
-        # Below TLS, so that also those go with the server whose handshake is not done.
+        # Above and below TLS, so that also those go with the server whose handshake is not done.
         self._connections: set[asyncio.Transport] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
 
@@ -83,8 +83,14 @@ class ExtensionServer:
             # The client did not like the certificate, or left.
             transport.abort()
             return
-        if secured is not None:
-            protocol.connection_made(secured)
+        if secured is None:
+            return
+        if self._listener is None:
+            # The server stopped meanwhile; what nobody closes is complained of when it is collected.
+            secured.abort()
+            return
+        self._connections.add(secured)
+        protocol.connection_made(secured)
 
     async def start(self) -> None:
         """Listen."""
@@ -101,11 +107,12 @@ class ExtensionServer:
         # Connections that were being accepted get here in the event loop's next turns; so does an aborted one's end.
         await _turns()
         await self._handlers.shutdown(0.1)
-        for task in self._handshakes:
-            task.cancel()
         for transport in self._connections:
-            transport.abort()
+            if not transport.is_closing():
+                transport.abort()
         self._connections.clear()
+        # Not cancelled, which would leave a handshake's transport to nobody: without its connection each ends.
+        await asyncio.gather(*self._handshakes)
         await _turns()
 
     async def __aenter__(self) -> Self:

@@ -141,7 +141,10 @@ class Client:
             ) as response:
                 if not 200 <= response.status < 300:
                     raise await _status_error(response)
-                yield response
+                try:
+                    yield response
+                finally:
+                    _abandon(response)
         except TimeoutError as error:
             raise errors.timeout(
                 f"{method} {path}: no answer in {timeout:g} s" if timeout else f"{method} {path}: no answer"
@@ -343,6 +346,13 @@ _REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
+
+
+def _abandon(response: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that was not read to its end: nobody would wait for the farewells of TLS."""
+    # An answer that was read whole has given its connection back.
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 async def _status_error(response: aiohttp.ClientResponse) -> errors.StatusError:

@@ -48,6 +48,7 @@ def recover(stack: Stack, engine: Path) -> None:
     if stack.locks:
         for lock in stack.locks:
             await_holder(lock)
+    _drop_torn_attributes(stack)
     if stack.locks:
         progress.say(f"an earlier run on {stack.name} was killed; removing its lock")
         commands.capture(
@@ -233,6 +234,25 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
+
+
+def _drop_torn_attributes(stack: Stack) -> None:
+    """Remove what a killed run left half written of the state's and locks' attributes.
+
+    The backend replaces each file as a whole, but writes the attributes beside it in place (gocloud.dev, fileblob), and
+    then refuses to read the file. Without attributes it does read it.
+    """
+    for file in (*([stack.checkpoint] if stack.checkpoint is not None else []), *stack.locks):
+        attributes = file.with_name(f"{file.name}.attrs")
+        try:
+            json.loads(attributes.read_text())
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            progress.say(
+                f"an earlier run on {stack.name} was killed as it wrote {file.name}; its attributes are dropped"
+            )
+            attributes.unlink()
 
 
 def _pending(deployment: dict[str, Any] | None) -> list[dict[str, Any]]:

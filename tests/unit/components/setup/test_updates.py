@@ -125,6 +125,17 @@ def test_kept_outputs_are_used_until_the_state_is_newer(stack: Stack, tmp_path: 
     assert asked.read_text() == "asked\nasked\n"
 
 
+def test_attributes_that_a_killed_run_left_half_written_are_dropped(stack: Stack, tmp_path: Path) -> None:
+    state = give_state(stack, {})
+    torn, whole = (file.with_name(f"{file.name}.attrs") for file in (state, give_lock(stack, 1 << 22)))
+    torn.write_text("")
+    whole.write_text("{}")
+    (tmp_path / "pulumi").write_text("#!/bin/sh\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    updates.recover(stack, tmp_path)
+    assert (torn.exists(), whole.exists(), state.exists()) == (False, True, True)
+
+
 def test_hosts_of_a_bring_up_that_failed_are_told_of_by_the_state(stack: Stack, tmp_path: Path) -> None:
     def made(name: str) -> dict[str, object]:
         host = {"name": name, "address": "10.0.0.1", "private_key_path": "key"}

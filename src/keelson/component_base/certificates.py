@@ -27,6 +27,8 @@ def server_context(
     # A renegotiation-free, forward-secret set for TLS 1.2; TLS 1.3 has only such.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.set_alpn_protocols(list(protocols))
+    # Kubernetes' clients resume no sessions: tickets would be made, sent and thrown away with every connection.
+    context.num_tickets = 0
     context.load_cert_chain(certificate, key)
     if client_ca:
         context.load_verify_locations(client_ca)

@@ -37,6 +37,8 @@ from .stores import Batch, Entry, Event, Found, Page, range_end
 log = logging.getLogger(__name__)
 
 _METADATA = {"hasleader": "true"}
+# So many events are told before any more are taken in.
+_MOST_EVENTS = 1000
 # Details with which etcd, or gRPC before it reached etcd, says that a request was not taken in.
 _NOT_TAKEN = ("no leader", "failed to connect", "connection refused", "not capable", "too many requests")
 # A lease is shared by keys of one time to live that are written within this share of it.
@@ -186,8 +188,11 @@ class _Watch:
                 # Parts of one revision may lie in different fragments; they are told together.
                 continue
             self._batches += 1
+            if self._call.has_more and len(pending) < _MOST_EVENTS:
+                # What came while the last batch was being told costs its readers no more than one event would.
+                continue
             # While a watcher catches up the header's revision runs ahead of its events: only a notification's counts.
-            revision = pending[-1].entry.mod_revision if pending else answer.header.revision
+            revision = pending[-1].entry.mod_revision if answer.events else answer.header.revision
             if not self._honest:
                 marker = self._prefix + _MARKER
                 pending = [event for event in pending if event.entry.key != marker]

@@ -144,6 +144,11 @@ class Stream(http2.Call):
             raise self._failure or CallError("CANCELLED", "the call has ended", sent=False)
         self.owner.send(self, _framed(message))
 
+    @property
+    def has_more(self) -> bool:
+        """Whether `read` has a message to give without waiting."""
+        return bool(self._messages)
+
     async def read(self) -> bytes | None:
         """The next message, None at the end. Raises CallError."""
         while not self._messages:

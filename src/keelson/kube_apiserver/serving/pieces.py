@@ -17,8 +17,9 @@ _LAST_BLOCK = b"\x03\x00"
 # Below this, a block that is stored as it is costs less than it could save.
 _SMALL = 256
 _POLYNOMIAL = 0xEDB88320
-# Level 1, as upstream: higher ones cost much more and save little on JSON.
-_LEVEL = 1
+# Level 1, as upstream: higher ones cost much more and save little on JSON. What is kept is compressed once and read
+# many times, and its readers are quicker with what was compressed better.
+_LEVEL, _KEPT_LEVEL = 1, 6
 
 
 class Packed(NamedTuple):
@@ -44,7 +45,7 @@ def pack(raw: bytes) -> Packed:
     if size <= _SMALL:
         data = b"\x00" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + raw
     else:
-        packer = zlib.compressobj(level=_LEVEL, wbits=-15)
+        packer = zlib.compressobj(level=_KEPT_LEVEL if isinstance(raw, Piece) else _LEVEL, wbits=-15)
         data = packer.compress(raw) + packer.flush(zlib.Z_FULL_FLUSH)
     packed = Packed(data, zlib.crc32(raw), _power(size), size)
     if isinstance(raw, Piece):

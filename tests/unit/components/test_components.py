@@ -1,10 +1,5 @@
 """The components, with Pulumi's mocks: what is declared for a cluster, and that its secrets stay secret."""
 
-import asyncio
-import gc
-import warnings
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pulumi
@@ -50,18 +45,10 @@ class Recorder(mocks.Mocks):
 
 
 @pytest.fixture
-async def recorder() -> AsyncIterator[Recorder]:
-    # Pulumi's mocks make an event loop in each worker thread and never close it. So the threads are ours, and what they
-    # leave is collected here, where that is known not to be our own leak.
-    executor = ThreadPoolExecutor()
-    asyncio.get_running_loop().set_default_executor(executor)
+async def recorder(worker_threads: None) -> Recorder:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, preview=False)
-    yield recorder
-    executor.shutdown()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    return recorder
 
 
 def build(virtual_address: str | None) -> tuple[Cluster, tuple[Host, ...]]:

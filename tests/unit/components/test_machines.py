@@ -1,10 +1,5 @@
 """What the components of hosts ask the engine for, with the engine mocked."""
 
-import asyncio
-import gc
-import warnings
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +40,10 @@ class Engine(mocks.Mocks):
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    # Pulumi's mocks make an event loop in each worker thread and never close it. So the threads are ours, and what they
-    # leave is collected here, where that is known not to be our own leak.
-    executor = ThreadPoolExecutor()
-    asyncio.get_running_loop().set_default_executor(executor)
+async def engine(worker_threads: None) -> Engine:
     engine = Engine()
     pulumi.runtime.set_mocks(engine, project="keelson", stack="test", preview=False)
-    yield engine
-    executor.shutdown()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    return engine
 
 
 async def known(*outputs: pulumi.Input[Any]) -> list[Any]:

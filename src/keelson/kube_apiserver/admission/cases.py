@@ -210,7 +210,7 @@ class Case:
             "requestKind": self.kind(own).stated(),
             "requestResource": _resource(own),
             "operation": attributes.operation,
-            "userInfo": _user(attributes),
+            "userInfo": attributes.context.user.described(),
             "dryRun": attributes.context.dry_run,
             "options": self._options(),
         }
@@ -237,15 +237,3 @@ class Case:
 
 def _resource(resource: Resource) -> dict[str, str]:
     return {"group": resource.group, "version": resource.version, "resource": resource.plural}
-
-
-def _user(attributes: Attributes) -> dict[str, Any]:
-    user = attributes.context.user
-    found: dict[str, Any] = {"username": user.name}
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return found

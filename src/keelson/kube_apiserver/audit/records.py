@@ -28,17 +28,6 @@ def _now() -> str:
     return meta.format_micro_time(datetime.now(UTC))
 
 
-def _user(user: User) -> Object:
-    shown: Object = {"username": user.name}
-    if user.uid:
-        shown["uid"] = user.uid
-    if user.groups:
-        shown["groups"] = list(user.groups)
-    if user.extra:
-        shown["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return shown
-
-
 def source_ips(headers: Mapping[str, str], remote: str) -> list[str]:
     """Where a request came from: proxies' statements in their order, then the other end of the connection."""
     stated = [_address(part) for part in headers.get("x-forwarded-for", "").split(",")]
@@ -87,7 +76,7 @@ class Record:
             "stage": "",
             "requestURI": request.target,
             "verb": info.verb,
-            "user": _user(user) if user is not None else {},
+            "user": user.described() if user is not None else {},
             "sourceIPs": source_ips(request.headers, request.remote),
             "userAgent": agent,
         }
@@ -105,7 +94,7 @@ class Record:
 
     def impersonated(self, user: User) -> None:
         """The request acts as somebody else from here on."""
-        self._event["impersonatedUser"] = _user(user)
+        self._event["impersonatedUser"] = user.described()
 
     def decoded(self, obj: Object) -> None:
         """The body, as the kind that it is; it may change afterwards."""

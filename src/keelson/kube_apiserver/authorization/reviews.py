@@ -72,18 +72,6 @@ def user_of(info: Mapping[str, Any]) -> User:
     return User(name, tuple(info.get("groups") or ()), info.get("uid") or "", extra)
 
 
-def user_info(user: User) -> Object:
-    """authentication.k8s.io UserInfo."""
-    shown: Object = {"username": user.name}
-    if user.uid:
-        shown["uid"] = user.uid
-    if user.groups:
-        shown["groups"] = list(user.groups)
-    if user.extra:
-        shown["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return shown
-
-
 class Reviews:
     """The handlers of reviews."""
 
@@ -181,7 +169,7 @@ class Reviews:
         """Who am I?"""
         review = await self._asked(context, request, served)
         review["metadata"]["creationTimestamp"] = meta.format_time(context.now)
-        return _answer(review, {"userInfo": user_info(context.user)})
+        return _answer(review, {"userInfo": context.user.described()})
 
     async def token(self, context: Context, request: Request, served: Served) -> Response:
         """Whose token is this?"""
@@ -200,7 +188,7 @@ class Reviews:
             if found is None:
                 continue
             user, common = found
-            status: Object = {"authenticated": True, "user": user_info(authenticated(user))}
+            status: Object = {"authenticated": True, "user": authenticated(user).described()}
             if audiences:
                 status["audiences"] = common
             return _answer(review, status)

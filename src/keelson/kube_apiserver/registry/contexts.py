@@ -26,6 +26,17 @@ class User:
     def __hash__(self) -> int:
         return hash((self.name, self.groups, self.uid))
 
+    def described(self) -> dict[str, Any]:
+        """authentication.k8s.io/v1 UserInfo."""
+        shown: dict[str, Any] = {"username": self.name}
+        if self.uid:
+            shown["uid"] = self.uid
+        if self.groups:
+            shown["groups"] = list(self.groups)
+        if self.extra:
+            shown["extra"] = {key: list(values) for key, values in self.extra.items()}
+        return shown
+
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 # The server itself, where it writes through its own road.

@@ -7,7 +7,6 @@ so, they have been called before, and something has changed since (KEP-492).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -17,55 +16,23 @@ from keelson.api.patches import json_patch
 from keelson.kube_apiserver.admission import metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown, copied
 from keelson.kube_apiserver.admission.chains import Attributes
-from keelson.kube_apiserver.admission.expressions import Expressions
-from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.matching import is_exempt
 from keelson.kube_apiserver.admission.rounds import Rounds, conform
-from keelson.kube_apiserver.admission.sources import Source
-from keelson.kube_apiserver.registry.catalogues import Catalogue
-from keelson.kube_apiserver.registry.objects import Objects
-from keelson.kube_apiserver.webhooks.clients import Clients
-from keelson.kube_apiserver.webhooks.credentials import ANONYMOUS, Credentials
 
-from . import hooks
-from .calls import Caller
+from .configured import Configured
 from .hooks import Hook
 
-_RESOURCE = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 _PREFIX = "mutation.webhook.admission.k8s.io/"
 _PATCH_PREFIX = "patch.webhook.admission.k8s.io/"
 
 
-class MutatingWebhooks:
+class MutatingWebhooks(Configured):
     """The plugin."""
 
     name = "MutatingAdmissionWebhook"
+    resource = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+    operation = metrics.MUTATING
     mutates_deletions = True
-
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        objects: Objects,
-        lookups: Lookups,
-        expressions: Expressions,
-        clients: Clients,
-        credentials: Credentials = ANONYMOUS,
-    ) -> None:
-        self._catalogue = catalogue
-        self._lookups = lookups
-        self._caller = Caller(clients, expressions, metrics.MUTATING, credentials)
-        self._source: Source[list[Hook]] = Source(catalogue, objects, _RESOURCE, hooks.of)
-        self._source.on_change = self._reload
-        self.sources = [self._source]
-        self._hooks: list[Hook] = []
-        self.active = False
-        self.on_activity: Callable[[], None] = lambda: None
-
-    def _reload(self) -> None:
-        self._hooks = [hook for configuration in self._source.found for hook in configuration]
-        if self.active != bool(self._hooks):
-            self.active = bool(self._hooks)
-            self.on_activity()
 
     async def mutate(self, attributes: Attributes) -> None:
         """Call every webhook that the request matches. Raises StatusError where one refuses or fails."""

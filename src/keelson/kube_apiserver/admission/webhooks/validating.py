@@ -6,57 +6,24 @@ Reads ValidatingWebhookConfigurations.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from keelson.kube_apiserver.admission import metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown
 from keelson.kube_apiserver.admission.chains import Attributes
-from keelson.kube_apiserver.admission.expressions import Expressions
-from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.matching import is_exempt
-from keelson.kube_apiserver.admission.sources import Source
-from keelson.kube_apiserver.registry.catalogues import Catalogue
-from keelson.kube_apiserver.registry.objects import Objects
-from keelson.kube_apiserver.webhooks.clients import Clients
-from keelson.kube_apiserver.webhooks.credentials import ANONYMOUS, Credentials
 
-from . import hooks
-from .calls import Caller
+from .configured import Configured
 from .hooks import Hook
 
-_RESOURCE = "validatingwebhookconfigurations.admissionregistration.k8s.io"
 _PREFIX = "validating.webhook.admission.k8s.io/"
 
 
-class ValidatingWebhooks:
+class ValidatingWebhooks(Configured):
     """The plugin."""
 
     name = "ValidatingAdmissionWebhook"
-
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        objects: Objects,
-        lookups: Lookups,
-        expressions: Expressions,
-        clients: Clients,
-        credentials: Credentials = ANONYMOUS,
-    ) -> None:
-        self._catalogue = catalogue
-        self._lookups = lookups
-        self._caller = Caller(clients, expressions, metrics.VALIDATING, credentials)
-        self._source: Source[list[Hook]] = Source(catalogue, objects, _RESOURCE, hooks.of)
-        self._source.on_change = self._reload
-        self.sources = [self._source]
-        self._hooks: list[Hook] = []
-        self.active = False
-        self.on_activity: Callable[[], None] = lambda: None
-
-    def _reload(self) -> None:
-        self._hooks = [hook for configuration in self._source.found for hook in configuration]
-        if self.active != bool(self._hooks):
-            self.active = bool(self._hooks)
-            self.on_activity()
+    resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+    operation = metrics.VALIDATING
 
     async def validate(self, attributes: Attributes) -> None:
         """Call every webhook that the request matches. Raises the first refusal or failure, in their order."""

@@ -53,8 +53,9 @@ class ExtensionServer:
             self._tls.verify_mode = ssl.CERT_REQUIRED
         self._listener: asyncio.Server | None = None
         self._handlers: web.Server | None = None
-        # Above and below TLS, so that also those go with the server whose handshake is not done.
+        # Below and above TLS, so that also those go with the server whose handshake is not done.
         self._connections: set[asyncio.Transport] = set()
+        self._secured: set[asyncio.Transport] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -89,7 +90,7 @@ class ExtensionServer:
             # The server stopped meanwhile; what nobody closes is complained of when it is collected.
             secured.abort()
             return
-        self._connections.add(secured)
+        self._secured.add(secured)
         protocol.connection_made(secured)
 
     async def start(self) -> None:
@@ -107,9 +108,13 @@ class ExtensionServer:
         # Connections that were being accepted get here in the event loop's next turns; so does an aborted one's end.
         await _turns()
         await self._handlers.shutdown(0.1)
-        for transport in self._connections:
+        for transport in self._secured:
             if not transport.is_closing():
                 transport.abort()
+        # Also those that are closing: what they still have to say may keep them open longer than the test.
+        for transport in self._connections:
+            transport.abort()
+        self._secured.clear()
         self._connections.clear()
         # Not cancelled, which would leave a handshake's transport to nobody: without its connection each ends.
         await asyncio.gather(*self._handshakes)

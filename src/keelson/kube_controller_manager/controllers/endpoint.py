@@ -5,12 +5,13 @@ Reads: services, pods, endpoints. Writes: endpoints.
 
 from __future__ import annotations
 
-from keelson.api import errors, meta, selectors
+from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.contexts import Context
 from keelson.kube_controller_manager.decisions import endpoints
 from keelson.kube_controller_manager.own_writes import OwnWrites
+from keelson.kube_controller_manager.service_pods import ServicePods, is_followed
 
 RESOURCE = "endpoints"
 
@@ -24,12 +25,7 @@ class EndpointController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._queue = WorkQueue()
-        self._services = context.informers.informer("services")
-        self._services.store.add_index("namespace", lambda obj: [meta.namespace(obj)])
-        self._services.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
-        self._pods = context.informers.informer("pods")
-        self._pods.store.add_index("all-of-namespace", lambda obj: [meta.namespace(obj)])
-        self._pods.add_handler(self._pod_changed)
+        self._pods = ServicePods(context, self._queue)
         self._endpoints = context.informers.informer(RESOURCE)
         self._endpoints.add_handler(self._endpoints_changed)
         self._writes = OwnWrites(self._endpoints)
@@ -41,20 +37,14 @@ class EndpointController:
             self._queue.add(key)
         await work(self.name, self._queue, self._reconcile, workers=5)
 
-    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        for service in self._services.store.by_index("namespace", meta.namespace(new or old or {})):
-            selector = service["spec"].get("selector")
-            if selector and any(obj is not None and _selects(selector, obj) for obj in (old, new)):
-                self._queue.add(meta.key(service))
-
     def _endpoints_changed(self, old: Object | None, new: Object | None) -> None:
         key = meta.key(new or old or {})
         # Those that never had a service are somebody's own.
-        if self._services.store.get(key) is not None:
+        if self._pods.service(key) is not None:
             self._queue.add(key)
 
     async def _reconcile(self, key: str) -> float | None:
-        service = self._services.store.get(key)
+        service = self._pods.service(key)
         found = self._endpoints.store.get(key)
         seen = self._writes.over([found] if found is not None else [], lambda obj: meta.key(obj) == key)
         current = seen[0] if seen else None
@@ -62,11 +52,9 @@ class EndpointController:
             if current is not None and endpoints.LEADER not in meta.annotations(current):
                 await self._delete(current)
             return None
-        selector = service["spec"].get("selector")
-        if not selector or service["spec"].get("type") == "ExternalName" or meta.is_deleting(service):
+        if not is_followed(service):
             return None
-        pods = self._pods.store.by_index("all-of-namespace", meta.namespace(service))
-        wanted = endpoints.wanted(service, [pod for pod in pods if _selects(selector, pod)], current)
+        wanted = endpoints.wanted(service, self._pods.of(service), current)
         if wanted is None:
             return None
         if current is None:
@@ -82,8 +70,3 @@ class EndpointController:
             if error.code != 404:
                 raise
         self._writes.deleted(found)
-
-
-def _selects(selector: Object, pod: Object) -> bool:
-    labels = meta.labels(pod)
-    return selectors.from_label_selector({"matchLabels": selector}).matches(labels)

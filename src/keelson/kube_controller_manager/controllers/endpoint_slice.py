@@ -5,12 +5,13 @@ Reads: services, pods, nodes, endpointslices.discovery.k8s.io. Writes: endpoints
 
 from __future__ import annotations
 
-from keelson.api import errors, meta, selectors
+from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.contexts import Context
 from keelson.kube_controller_manager.decisions import endpoint_slices
 from keelson.kube_controller_manager.own_writes import OwnWrites
+from keelson.kube_controller_manager.service_pods import ServicePods, is_followed
 
 SLICES = "endpointslices.discovery.k8s.io"
 
@@ -24,12 +25,7 @@ class EndpointSliceController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._queue = WorkQueue()
-        self._services = context.informers.informer("services")
-        self._services.store.add_index("namespace", lambda obj: [meta.namespace(obj)])
-        self._services.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
-        self._pods = context.informers.informer("pods")
-        self._pods.store.add_index("all-of-namespace", lambda obj: [meta.namespace(obj)])
-        self._pods.add_handler(self._pod_changed)
+        self._pods = ServicePods(context, self._queue)
         self._nodes = context.informers.informer("nodes")
         self._slices = context.informers.informer(SLICES)
         self._slices.store.add_index("service", _service_of)
@@ -40,37 +36,19 @@ class EndpointSliceController:
         """Reconcile until cancelled."""
         await work(self.name, self._queue, self._reconcile, workers=5)
 
-    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        namespace = meta.namespace(new or old or {})
-        for service in self._services.store.by_index("namespace", namespace):
-            selector = service["spec"].get("selector")
-            if not selector:
-                continue
-            wanted = selectors.from_label_selector({"matchLabels": selector})
-            if any(obj is not None and wanted.matches(meta.labels(obj)) for obj in (old, new)):
-                self._queue.add(meta.key(service))
-
     def _slice_changed(self, old: Object | None, new: Object | None) -> None:
         for obj in (old, new):
             for key in _service_of(obj) if obj is not None else []:
                 self._queue.add(key)
 
     async def _reconcile(self, key: str) -> float | None:
-        service = self._services.store.get(key)
+        service = self._pods.service(key)
         # A deleted service's slices go by garbage collection.
-        if service is None or meta.is_deleting(service) or not service["spec"].get("selector"):
+        if service is None or not is_followed(service):
             return None
-        if service["spec"].get("type") == "ExternalName":
-            return None
-        wanted = selectors.from_label_selector({"matchLabels": service["spec"]["selector"]})
-        selected = [
-            pod
-            for pod in self._pods.store.by_index("all-of-namespace", meta.namespace(service))
-            if wanted.matches(meta.labels(pod))
-        ]
         nodes = {meta.name(node): node for node in self._nodes.store}
         seen = self._writes.over(self._slices.store.by_index("service", key), lambda found: _service_of(found) == [key])
-        plan = endpoint_slices.plan(service, selected, nodes, seen)
+        plan = endpoint_slices.plan(service, self._pods.of(service), nodes, seen)
         for fresh in plan.create:
             self._writes.created(await self._client.create(SLICES, fresh))
         for changed in plan.update:

@@ -7,7 +7,6 @@ their names; as with webhooks, a change makes the mutating chain run once more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keelson.api import errors, meta, schemas
@@ -16,43 +15,26 @@ from keelson.api.schemas import Kind, Schema
 from keelson.kube_apiserver.admission import expressions, metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown
 from keelson.kube_apiserver.admission.chains import Attributes
-from keelson.kube_apiserver.admission.expressions import Expressions
-from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.matching import is_exempt
 from keelson.kube_apiserver.admission.rounds import Rounds, conform
-from keelson.kube_apiserver.registry.catalogues import Catalogue
-from keelson.kube_apiserver.registry.objects import Objects
 
-from .matches import InForce, Match
+from .configured import Configured
+from .matches import Match
 
 if TYPE_CHECKING:
     from keelson.api.cel.conditions import Verdict
 
     from .definitions import Mutation, Policy
 
-_GROUP = "admissionregistration.k8s.io"
 
-
-class MutatingPolicies:
+class MutatingPolicies(Configured):
     """The plugin."""
 
     name = "MutatingAdmissionPolicy"
-
-    def __init__(self, catalogue: Catalogue, objects: Objects, lookups: Lookups, found: Expressions) -> None:
-        self._catalogue = catalogue
-        self._lookups = lookups
-        self._expressions = found
-        self._in_force = InForce(
-            catalogue, objects, f"mutatingadmissionpolicies.{_GROUP}", f"mutatingadmissionpolicybindings.{_GROUP}"
-        )
-        self._in_force.on_change = lambda: self.on_activity()
-        self.sources = self._in_force.sources
-        self.on_activity: Callable[[], None] = lambda: None
-
-    @property
-    def active(self) -> bool:
-        """Whether any policy is in force."""
-        return bool(self._in_force)
+    resources = (
+        "mutatingadmissionpolicies.admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    )
 
     async def mutate(self, attributes: Attributes) -> None:
         """Apply every policy that the request matches. Raises StatusError where one fails and may not."""

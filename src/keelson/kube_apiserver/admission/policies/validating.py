@@ -7,7 +7,6 @@ audit log, as the binding says.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,43 +16,27 @@ from keelson.api import errors
 from keelson.kube_apiserver.admission import expressions, metrics
 from keelson.kube_apiserver.admission.cases import Case
 from keelson.kube_apiserver.admission.chains import Attributes
-from keelson.kube_apiserver.admission.expressions import Expressions
-from keelson.kube_apiserver.admission.lookups import Lookups
 from keelson.kube_apiserver.admission.matching import is_exempt
-from keelson.kube_apiserver.registry.catalogues import Catalogue
-from keelson.kube_apiserver.registry.objects import Objects
 
-from .matches import InForce, Match
+from .configured import Configured
+from .matches import Match
 
 if TYPE_CHECKING:
     from .decisions.validations import Decision
     from .definitions import Binding, Policy
 
-_GROUP = "admissionregistration.k8s.io"
 _FAILURE = "validation.policy.admission.k8s.io/validation_failure"
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 
 
-class ValidatingPolicies:
+class ValidatingPolicies(Configured):
     """The plugin."""
 
     name = "ValidatingAdmissionPolicy"
-
-    def __init__(self, catalogue: Catalogue, objects: Objects, lookups: Lookups, found: Expressions) -> None:
-        self._catalogue = catalogue
-        self._lookups = lookups
-        self._expressions = found
-        self._in_force = InForce(
-            catalogue, objects, f"validatingadmissionpolicies.{_GROUP}", f"validatingadmissionpolicybindings.{_GROUP}"
-        )
-        self._in_force.on_change = lambda: self.on_activity()
-        self.sources = self._in_force.sources
-        self.on_activity: Callable[[], None] = lambda: None
-
-    @property
-    def active(self) -> bool:
-        """Whether any policy is in force."""
-        return bool(self._in_force)
+    resources = (
+        "validatingadmissionpolicies.admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    )
 
     async def validate(self, attributes: Attributes) -> None:
         """Judge by every policy that the request matches. Raises StatusError where one denies it."""

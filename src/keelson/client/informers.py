@@ -124,11 +124,6 @@ class Informer:
         for obj in self.store:
             handler(None, obj)
 
-    @property
-    def is_synced(self) -> bool:
-        """Whether the first list has been taken in."""
-        return self._synced.is_set()
-
     async def synced(self) -> None:
         """Wait until the first list has been taken in."""
         await self._synced.wait()

@@ -36,27 +36,6 @@ def server_context(
     return context
 
 
-class Reloader:
-    """Loads a rotated certificate into a context that is in use: new handshakes get it, connections live on."""
-
-    def __init__(self, context: ssl.SSLContext, certificate: str, key: str) -> None:
-        self._context = context
-        self._files = (Path(certificate), Path(key))
-        self._seen = self._stamp()
-
-    def _stamp(self) -> tuple[tuple[int, int], ...]:
-        return tuple((found.st_mtime_ns, found.st_ino) for found in (path.stat() for path in self._files))
-
-    def reload_if_changed(self) -> bool:
-        """Reload where a file was replaced; True where it was. Raises OSError or ssl.SSLError; the old pair stays."""
-        stamp = self._stamp()
-        if stamp == self._seen:
-            return False
-        self._context.load_cert_chain(*map(str, self._files))
-        self._seen = stamp
-        return True
-
-
 def self_signed(names: Sequence[str], addresses: Sequence[str], *, now: datetime.datetime) -> tuple[bytes, bytes]:
     """(certificate, key) in PEM, valid for a year, for serving where no certificate was configured."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -90,7 +90,7 @@ async def _trusted_client(request: web.Request) -> web.StreamResponse:
 
 
 class Server:
-    """A running listener; `port` 0 lets the kernel choose, `bound_port` tells what it chose."""
+    """A running listener."""
 
     def __init__(self, app: web.Application, address: str, port: int, context: ssl.SSLContext | None = None) -> None:
         self._runner = web.AppRunner(app, access_log=None)
@@ -110,8 +110,3 @@ class Server:
 
     async def __aexit__(self, *_error: object) -> None:
         await self._runner.cleanup()
-
-    @property
-    def bound_port(self) -> int:
-        """The port that the listener has."""
-        return int(self._runner.addresses[0][1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import checking, functions, parsing, types
 from .functions import size
@@ -331,6 +331,13 @@ def _or_value(operand: Step, other: Step) -> Step:
 # --- lists, maps, loops
 
 
+def _is_present(entry: Any) -> TypeGuard[OptionalValue]:
+    """Whether an optional entry is to be there. Raises EvalError where its value is no optional."""
+    if not isinstance(entry, OptionalValue):
+        raise EvalError("no such overload")
+    return entry.present
+
+
 def _list(node: ListOf) -> Step:
     items = [_compiled(item) for item in node.items]
     optional = node.optional
@@ -344,9 +351,7 @@ def _list(node: ListOf) -> Step:
             value = item(frame)
             if position not in optional:
                 made.append(value)
-            elif not isinstance(value, OptionalValue):
-                raise EvalError("no such overload")
-            elif value.present:
+            elif _is_present(value):
                 made.append(value.value)
         return made
 
@@ -364,9 +369,7 @@ def _map(node: MapOf) -> Step:
             if isinstance(name, list | dict | float) or name is None:
                 raise EvalError("unsupported key type")
             if optional:
-                if not isinstance(found, OptionalValue):
-                    raise EvalError("no such overload")
-                if not found.present:
+                if not _is_present(found):
                     continue
                 found = found.value
             # Of keys that repeat the last one counts, as upstream's evaluator has it.
@@ -386,9 +389,7 @@ def _struct(node: Struct) -> Step:
         for name, value, optional in fields:
             found = value(frame)
             if optional:
-                if not isinstance(found, OptionalValue):
-                    raise EvalError("no such overload")
-                if not found.present:
+                if not _is_present(found):
                     continue
                 found = found.value
             made[name] = found

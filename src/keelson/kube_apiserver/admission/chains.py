@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
@@ -54,22 +54,11 @@ class Attributes:
         return f"{self.resource.qualified}/{self.subresource}" if self.subresource else self.resource.qualified
 
 
-class Plugin(Protocol):
-    """One step. Either method may do nothing; both refuse by raising StatusError."""
-
-    name: str
-
-    async def mutate(self, attributes: Attributes) -> None:
-        """Change `attributes.object` in place."""
-        ...
-
-    async def validate(self, attributes: Attributes) -> None:
-        """Look, and refuse or not."""
-        ...
-
-
 class Chain:
     """The enabled plugins in their order.
+
+    A plugin has a `name`, and `mutate`, which changes `Attributes.object` in place, or `validate`, which only looks, or
+    both; either refuses by raising StatusError.
 
     A plugin with a property `active` is left out while that is false, so that what is not configured costs nothing; it
     calls the function that it is given as `on_activity` when that changes. One with `mutates_deletions` sees deletions

@@ -6,7 +6,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,6 +215,19 @@ class Traffic:
                 if call.verb in verbs and (call.verb == Verb.GET or call.acknowledged):
                     return call.returned - since
             assert time.monotonic() < since + _PATIENCE_SECONDS, f"{verbs}: not within {_PATIENCE_SECONDS:g} s"
+            await self.settle(0.05)
+
+    async def until_failed(self, since: float, server: Cluster) -> None:
+        """Wait until a request to `server` that was called after `since` was not served."""
+        await self._settled(lambda: bool(self.failed(since, server)), since)
+
+    async def until_served(self, since: float, server: Cluster, count: int) -> None:
+        """Wait until `server` has served so many of the requests that were called after `since`."""
+        await self._settled(lambda: len(self.served(since, server)) >= count, since)
+
+    async def _settled(self, what: Callable[[], bool], since: float) -> None:
+        while not what():
+            assert time.monotonic() < since + _PATIENCE_SECONDS, f"not within {_PATIENCE_SECONDS:g} s"
             await self.settle(0.05)
 
     async def until_written(self, since: float, server: Cluster) -> float:

@@ -71,6 +71,6 @@ def base64(text: str) -> str:
         text = text.replace("\r", "").replace("\n", "")
     try:
         binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ScalarError(f"illegal base64 data: {error}") from error
     return text

@@ -110,6 +110,8 @@ def test_nulls_vanish_but_in_collections() -> None:
 def test_bytes_must_be_base64() -> None:
     assert decode(b'{"data":{"a":"aGk="}}', resource="secrets").object["data"] == {"a": "aGk="}
     assert "illegal base64 data" in refused(b'{"data":{"a":"a"}}', resource="secrets")
+    # Text that is not even ASCII is another kind of error to the decoder's own decoder.
+    assert "illegal base64 data" in refused('{"data":{"a":"é"}}'.encode(), resource="secrets")
 
 
 def test_free_form_values_are_kept() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ def accept(headers: Mapping[str, str]) -> str:
     key = headers.get("sec-websocket-key", "")
     try:
         valid = len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
+    except ValueError:
         valid = False
     if not valid or headers.get("sec-websocket-version") != "13":
         raise WebSocketError(PROTOCOL_ERROR, "the WebSocket handshake needs a 16-byte key and version 13")

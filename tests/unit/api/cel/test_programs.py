@@ -120,6 +120,7 @@ def test_is_true(source: str) -> None:
         ("'a'.matches(self.p)", "error parsing regexp"),
         ("optional.none().value()", "optional.none() dereference"),
         ("timestamp('non' + 'sense')", "invalid timestamp"),
+        ("base64.decode('é')", "illegal base64 data"),
     ],
 )
 def test_has_no_value(source: str, message: str) -> None:

@@ -18,7 +18,12 @@ def sent(opcode: int, payload: bytes, *, final: bool = True, mask: bytes = b"\x3
 def test_the_handshake_of_the_rfc() -> None:
     headers = {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version": "13"}
     assert websockets.accept(headers) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    for wrong in ({"sec-websocket-version": "8"}, {"sec-websocket-key": "c2hvcnQ="}, {"sec-websocket-key": "%"}):
+    for wrong in (
+        {"sec-websocket-version": "8"},
+        {"sec-websocket-key": "c2hvcnQ="},
+        {"sec-websocket-key": "%"},
+        {"sec-websocket-key": "é"},
+    ):
         with pytest.raises(websockets.WebSocketError):
             websockets.accept({**headers, **wrong})
 

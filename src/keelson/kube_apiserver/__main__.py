@@ -6,7 +6,7 @@ import asyncio
 
 from keelson.component_base import daemons, logs
 
-from . import options, servers
+from . import options, servers, stores
 
 
 def main() -> None:
@@ -15,9 +15,15 @@ def main() -> None:
     logs.setup(found.v, found.logging_format)
 
     async def run(stop: asyncio.Event) -> None:
-        store = servers.store_of(found)
+        tracing = None
+        if found.tracing_config_file:
+            # Only who has configured it pays for it.
+            from .tracing import assemblies
+
+            tracing = assemblies.of(found)
+        store = stores.of(found, tracing)
         try:
-            async with servers.Server(found, store).serve(stop):
+            async with servers.Server(found, store, tracing=tracing).serve(stop):
                 if not stop.is_set():
                     daemons.ready()
                 await stop.wait()

@@ -32,6 +32,8 @@ from .serving import request_infos, warnings
 from .serving.messages import Request, Response
 from .serving.negotiation import JSON
 from .serving.request_infos import RequestInfo
+from .tracing import requests as tracing
+from .tracing.spans import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +121,8 @@ class Chain:
         self._meters = meters
         # Told of each GET that may be repeated and was answered.
         self.reads: Reads | None = None
+        # Decides which requests are traced; None where none is.
+        self.tracer: Tracer | None = None
         # Whether whoever comes is sent to another server (--shutdown-send-retry-after).
         self.closing = False
         # Requests that are being answered, but for long-running ones.
@@ -138,10 +142,11 @@ class Chain:
         started = time.perf_counter()
         self._answering += 1
         info: RequestInfo | None = None
+        response: Response | None = None
         panicked = False
         try:
             info = self._info(request)
-            response = await self._answer(request, info)
+            response = await self._answer(request, info, started)
         except errors.StatusError as error:
             response = renegotiated(request, status_response(error))
         except (ConnectionError, asyncio.CancelledError):
@@ -157,6 +162,8 @@ class Chain:
         finally:
             if not request.long_running:
                 self._done()
+            if request.span is not None:
+                tracing.end(request.span, response)
         if info is not None:
             self._measure(request, info, response, time.perf_counter() - started)
         if request.audit is not None:
@@ -195,11 +202,13 @@ class Chain:
         selector = request.parameter("fieldSelector")
         return request_infos.of(request.method, request.path, watch=watch, field_selector=selector)
 
-    async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
+    async def _answer(self, request: Request, info: RequestInfo, started: float) -> Response | None:
         if self.auditor is None:
             user = await self._authentication.authenticate(request)
         else:
             user = await self._audited(self.auditor, request, info)
+        if self.tracer is not None:
+            tracing.begin(self.tracer, request, info, user, time.perf_counter() - started)
         if any(name.startswith("impersonate-") for name in request.headers):
             user = await impersonation.applied(user, request, self._authorizer)
             if request.audit is not None:
@@ -299,7 +308,10 @@ class Chain:
                 remote = self.elsewhere(info.group, info.version)
                 if remote is not None:
                     return await remote(request, info, user)
-            return await self._handlers.handle(request, info, user)
+            if request.span is None:
+                return await self._handlers.handle(request, info, user)
+            with tracing.operation(info, request):
+                return await self._handlers.handle(request, info, user)
         handler = self.paths.get(info.path)
         if handler is None:
             for prefix, found in self.prefixes.items():

@@ -100,6 +100,7 @@ def parser() -> Parser:
     found.boolean("--enable-aggregator-routing", False, help="reach aggregated servers by endpoints")
     found.mapping("--feature-gates", help="accepted for upstream's sake")
     found.mapping("--runtime-config", help="accepted for upstream's sake")
+    found.text("--tracing-config-file", help="TracingConfiguration file; none is no tracing")
     _add_audit(found)
     logs.add_flags(found)
     return found

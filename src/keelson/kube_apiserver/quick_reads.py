@@ -35,6 +35,7 @@ from .serving.connections import Connection, date
 from .serving.messages import Request, Response
 from .serving.negotiation import DEFAULT, negotiate
 from .serving.request_infos import RequestInfo
+from .tracing.spans import Tracer
 
 if TYPE_CHECKING:
     from .chains import Limits
@@ -170,6 +171,8 @@ class Reads:
         self.remote: Callable[[str, str], object | None] = lambda _group, _version: None
         # Switched on where every request must be seen whole.
         self.off = False
+        # Which requests are traced: they must take the whole road.
+        self.tracer: Tracer | None = None
         self._late: dict[tuple[int, str], list[_Read]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -195,6 +198,17 @@ class Reads:
             return False
         self.limits.enter("readOnly")
         self.feed.ask(_Read(self, connection, route, key))
+        return True
+
+    def take_untraced(self, routes: dict[bytes, Route], target: bytes, connection: Connection) -> bool:
+        """As `take`, for a server that traces: False also where this request is to be traced.
+
+        None of these has a parent, as `learn` keeps no route by headers that name one.
+        """
+        tracer = self.tracer
+        if tracer is None or tracer.takes_next or not self.take(routes, target, connection):
+            return False
+        tracer.skip()
         return True
 
     def postpone(self, read: _Read, revision: int) -> None:
@@ -235,6 +249,8 @@ class Reads:
             return
         connection, routes, flows = request.connection, request.routes, self._flows
         if connection is None or routes is None or flows is None or self.off:
+            return
+        if self.tracer is not None and "traceparent" in request.headers:
             return
         prefix, _, name = request.target.rpartition("/")
         if info.subresource or not name or name != info.name:

@@ -16,6 +16,8 @@ from keelson.api.meta import Object
 from keelson.client import kubeconfigs
 from keelson.component_base.configurations import ConfigurationError
 
+from .tracing import spans
+
 if TYPE_CHECKING:
     from keelson.client.rest import Client
 
@@ -63,9 +65,9 @@ class Reviewer:
         body, pause = orjson.dumps(review), _FIRST_PAUSE
         for attempt in range(1, self._attempts + 1):
             try:
-                answer = await client.request(
-                    "POST", "", body=body, headers={"Content-Type": "application/json", "Accept": "application/json"}
-                )
+                with spans.child("HTTP POST", {"http.request.method": "POST"}, spans.CLIENT):
+                    headers = {"Content-Type": "application/json", "Accept": "application/json", **spans.headers()}
+                    answer = await client.request("POST", "", body=body, headers=headers)
                 break
             except StatusError as error:
                 if attempt == self._attempts or not (error.code >= 500 or error.code == 429):

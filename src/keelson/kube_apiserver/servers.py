@@ -6,10 +6,10 @@ import argparse
 import asyncio
 import ipaddress
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,7 +19,7 @@ from keelson.component_base import metrics
 from keelson.component_base.configurations import ConfigurationError
 from keelson.component_base.daemons import FatalError
 from keelson.component_base.health import Checks
-from keelson.storage import etcd, transformers
+from keelson.storage import transformers
 from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption, Identity, Transformer
@@ -46,6 +46,7 @@ from .authentication.tokens import Issuer
 from .authorization.assemblies import POLICY
 from .authorization.assemblies import Assembly as Authorization
 from .authorization.reviews import Reviews
+from .bootstrap import instances
 from .bootstrap.instances import Instance
 from .bootstrap.reconcilers import Reconciler
 from .caches.feeds import Feed
@@ -88,6 +89,9 @@ from .trust import Trust
 from .webhooks.clients import Clients
 from .zpages import Pages
 
+if TYPE_CHECKING:
+    from .tracing.assemblies import Tracing
+
 log = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 3 * 1024 * 1024
@@ -102,7 +106,14 @@ _RETRY_SECONDS = 1.0
 class Server:
     """One API server. `serve` runs it; `port` is what it is bound to."""
 
-    def __init__(self, options: argparse.Namespace, store: Store, transformer: Transformer | None = None) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        store: Store,
+        transformer: Transformer | None = None,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         self.options = options
         self.store = store
         root = f"{options.etcd_prefix}/"
@@ -182,6 +193,8 @@ class Server:
             size_of=self._size_of,
             timeout=options.request_timeout,
         )
+        self.tracing = tracing
+        self.chain.tracer = tracing.tracer if tracing is not None else None
         self._aggregate()
         self.reads = self._quick_reads()
         self._listener: Listener | None = None
@@ -262,6 +275,7 @@ class Server:
         self.chain.reads = reads
         # The audit log records each request.
         reads.off = self.chain.auditor is not None
+        reads.tracer = self.chain.tracer
         return reads
 
     def _size_of(self, info: RequestInfo) -> int:
@@ -432,6 +446,8 @@ class Server:
     async def serve(self, stop: asyncio.Event) -> AsyncIterator[Server]:
         """Serve while the context is open, and drain on the way out; `stop` ends the start where it waits."""
         async with AsyncExitStack() as stack:
+            if self.tracing is not None:
+                await stack.enter_async_context(self.tracing.run())
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
@@ -460,7 +476,7 @@ class Server:
                 malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
                 passes_body=proxied_resources.is_proxied,
                 drain_seconds=_CLOSING_SECONDS + self.options.shutdown_watch_termination_grace_period,
-                quick=self.reads.take,
+                quick=self.reads.take if self.reads.tracer is None else self.reads.take_untraced,
             )
             try:
                 self._listener = await stack.enter_async_context(listener)
@@ -557,40 +573,13 @@ class Server:
         self._started = True
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:
-        options = self.options
-        address = options.advertise_address or options.bind_address
-        if ipaddress.ip_address(address).is_unspecified:
-            address = _own_address()
         return Instance(
             self.catalogue,
             self.objects,
             self.store,
             reconciler,
-            address=address,
+            address=instances.advertised(self.options),
             port=self.port,
             service_address=str(self.service_networks[0][1]),
-            root=f"{options.etcd_prefix}/",
+            root=f"{self.options.etcd_prefix}/",
         )
-
-
-def _own_address() -> str:
-    """The address that this host sends from, as upstream chooses one where none is advertised; loopback without any."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Connecting a datagram socket sends nothing; it only asks the routing table (192.0.2.0/24 is no network).
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
-
-
-def store_of(options: argparse.Namespace) -> etcd.EtcdStore:
-    """The store that the flags name."""
-    return etcd.EtcdStore(
-        etcd.Settings(
-            options.etcd_servers,
-            ca_file=options.etcd_cafile,
-            certificate_file=options.etcd_certfile,
-            key_file=options.etcd_keyfile,
-        )
-    )

@@ -17,7 +17,8 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,13 @@ from .errors import (
     UnavailableError,
 )
 from .grpc_channels import OUT_OF_TIME, CallError, Channel, Stream
+from .http2 import literal
 from .stores import Batch, Entry, Event, Found, Page, range_end
 
 log = logging.getLogger(__name__)
+
+Method = tuple[str, bytes, Any]
+Trace = Callable[[str], AbstractContextManager[Mapping[str, str]]]
 
 _METADATA = {"hasleader": "true"}
 # So many events are told before any more are taken in.
@@ -75,21 +80,28 @@ class Settings:
 class _Member:
     """One endpoint: its channel and the calls on it."""
 
-    def __init__(self, endpoint: str, settings: Settings) -> None:
+    def __init__(self, endpoint: str, settings: Settings, trace: Trace | None) -> None:
         self.endpoint = endpoint
+        self._trace = trace
         self.channel = Channel(endpoint.rstrip("/"), _context(endpoint, settings), _METADATA)
-        method = self.channel.method
-        self.range = method("/etcdserverpb.KV/Range"), pb.RangeResponse
-        self.txn = method("/etcdserverpb.KV/Txn"), pb.TxnResponse
-        self.compact = method("/etcdserverpb.KV/Compact"), pb.CompactionResponse
-        self.lease_grant = method("/etcdserverpb.Lease/LeaseGrant"), pb.LeaseGrantResponse
-        self.status = method("/etcdserverpb.Maintenance/Status"), pb.StatusResponse
-        self._watch = method("/etcdserverpb.Watch/Watch")
+        self.range = self._method("/etcdserverpb.KV/Range", pb.RangeResponse)
+        self.txn = self._method("/etcdserverpb.KV/Txn", pb.TxnResponse)
+        self.compact = self._method("/etcdserverpb.KV/Compact", pb.CompactionResponse)
+        self.lease_grant = self._method("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
+        self.status = self._method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+        self._watch = self.channel.method("/etcdserverpb.Watch/Watch")
 
-    async def call(self, method: tuple[bytes, Any], request: Any, timeout: float) -> Any:
+    def _method(self, path: str, answer: Any) -> Method:
+        return path, self.channel.method(path), answer
+
+    async def call(self, method: Method, request: Any, timeout: float) -> Any:
         """The answer. Raises CallError."""
-        headers, answer = method
-        return answer.FromString(await self.channel.unary(headers, request.SerializeToString(), timeout))
+        path, headers, answer = method
+        if self._trace is None:
+            return answer.FromString(await self.channel.unary(headers, request.SerializeToString(), timeout))
+        with self._trace(path) as more:
+            lines = b"".join([literal(name, value) for name, value in more.items()])
+            return answer.FromString(await self.channel.unary(headers + lines, request.SerializeToString(), timeout))
 
     async def watch(self, request: pb.WatchRequest, timeout: float) -> Stream:
         """A stream that watches. Raises CallError."""
@@ -241,8 +253,10 @@ def _refuse_cancelled(answer: Any) -> None:
 class EtcdStore:
     """A `stores.Store` on an etcd cluster."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, trace: Trace | None = None) -> None:
+        """`trace` is asked for a context around each call, which gives the headers that tell etcd whose part it is."""
         self._settings = settings
+        self._trace = trace
         self._members: list[_Member | None] = [None] * len(settings.endpoints)
         self._current = 0
         self._leases: dict[int, tuple[int, float]] = {}
@@ -251,7 +265,9 @@ class EtcdStore:
     def _member(self) -> _Member:
         member = self._members[self._current]
         if member is None:
-            member = self._members[self._current] = _Member(self._settings.endpoints[self._current], self._settings)
+            member = self._members[self._current] = _Member(
+                self._settings.endpoints[self._current], self._settings, self._trace
+            )
         return member
 
     def _rotate(self, failed: _Member) -> None:

@@ -33,6 +33,11 @@ class CallError(Exception):
         self.details = details
         self.sent = sent
 
+    @property
+    def number(self) -> int:
+        """The number of its status."""
+        return _NAMES.index(self.code)
+
 
 def _failure(headers: Mapping[str, str]) -> CallError | None:
     """What trailers (or the headers of an answer without a message) tell; None where the call succeeded."""
@@ -169,15 +174,24 @@ class Stream(http2.Call):
 
 
 class Channel:
-    """Calls to one server, given as a URL: `http` is in the clear and `https` by `context`."""
+    """Calls to one server, given as a URL: `http` is in the clear and `https` by `context`.
+
+    `unix:path` and `unix-abstract:name` are sockets of this host.
+    """
 
     def __init__(self, url: str, context: ssl.SSLContext | None, metadata: Mapping[str, str]) -> None:
         """`metadata` goes with every call."""
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        # A socket without a name in the file system has a name that begins with a zero (unix(7)).
+        self._socket = {"unix": parts.path, "unix-abstract": f"\0{parts.path}"}.get(parts.scheme, "")
         self._context = context
         # :method POST is 3, :scheme http and https are 6 and 7 of the static table (RFC 7541, appendix A).
-        self._head = b"\x83" + (b"\x87" if parts.scheme == "https" else b"\x86") + literal(":authority", parts.netloc)
+        self._head = (
+            b"\x83"
+            + (b"\x87" if parts.scheme == "https" else b"\x86")
+            + literal(":authority", "localhost" if self._socket else parts.netloc)
+        )
         own = {"content-type": "application/grpc", "te": "trailers", **metadata}
         self._tail = b"".join([literal(name, value) for name, value in own.items()])
         self._connection: Connection | None = None
@@ -235,11 +249,16 @@ class Channel:
         name = self._host if self._context is not None else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    Connection, self._host, self._port, ssl=self._context, server_hostname=name
-                )
+                loop = asyncio.get_running_loop()
+                if self._socket:
+                    _, connection = await loop.create_unix_connection(Connection, self._socket)
+                else:
+                    _, connection = await loop.create_connection(
+                        Connection, self._host, self._port, ssl=self._context, server_hostname=name
+                    )
         except (OSError, ssl.SSLError, TimeoutError) as error:
-            why = f"failed to connect to {self._host}:{self._port}: {error or type(error).__name__}"
+            where = repr(self._socket) if self._socket else f"{self._host}:{self._port}"
+            why = f"failed to connect to {where}: {error or type(error).__name__}"
             raise CallError("UNAVAILABLE", why, sent=False) from error
         return connection
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,6 +53,8 @@ class WebhookServer:
         self.raw: dict[str, Callable[[web.Request], Any]] = {}
         # (path with query, request of the review), in the order in which they came.
         self.asked: list[tuple[str, Review]] = []
+        # The headers of the last review.
+        self.headers: Mapping[str, str] = {}
         self.connections: set[asyncio.BaseTransport] = set()
         self.port = 0
         self.release = asyncio.Event()
@@ -74,6 +76,7 @@ class WebhookServer:
             found: web.StreamResponse = await raw(request)
             return found
         review = await request.json()
+        self.headers = request.headers
         self.asked.append((request.path_qs, review["request"]))
         response = {"uid": review["request"]["uid"], **self.reviews[request.path](review["request"])}
         return web.json_response({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response})

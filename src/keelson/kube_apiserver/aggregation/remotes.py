@@ -21,6 +21,7 @@ from keelson.kube_apiserver.proxies.forwarding import forward
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.services.resolvers import ResolveError, Resolver
 from keelson.kube_apiserver.serving.messages import Request, Response
+from keelson.kube_apiserver.tracing import spans
 
 from . import identities
 from .services import Reference, reference
@@ -138,6 +139,15 @@ class Remote:
         host = request.headers.get("host") or target.authority
         sent = headers.of_request(request.headers, host, remote=request.remote, withheld=self._withheld)
         sent += [("X-Forwarded-Host", host), ("X-Forwarded-Proto", "https"), *named]
+        about = {"http.request.method": request.method, "server.address": target.host, "url.path": request.path}
+        with spans.child(f"HTTP {request.method}", about, spans.CLIENT):
+            if trace := spans.headers():
+                # What the client has sent of its own trace names the parent of this server's span, not of the other's.
+                sent = [(name, value) for name, value in sent if name not in ("traceparent", "tracestate")]
+                sent += trace.items()
+            return await self._passed(target, request, sent)
+
+    async def _passed(self, target: Target, request: Request, sent: Sequence[tuple[str, str]]) -> Response | None:
         try:
             backend = await Backend.connect(target, _CONNECT_SECONDS)
         except BackendError as error:

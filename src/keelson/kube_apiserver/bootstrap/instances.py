@@ -7,6 +7,7 @@ the instance (KEP-1965).
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import ipaddress
@@ -29,6 +30,29 @@ log = logging.getLogger(__name__)
 _LEASE_SECONDS, _RENEW_SECONDS = 15, 5.0
 _IDENTITY_SECONDS = 3600
 _NAME, _NAMESPACE = "kubernetes", "default"
+
+
+def advertised(options: argparse.Namespace) -> str:
+    """The address that the flags make known; where they name none, the one that this host sends from."""
+    address: str = options.advertise_address or options.bind_address
+    return _own_address() if ipaddress.ip_address(address).is_unspecified else address
+
+
+def _own_address() -> str:
+    """As upstream chooses one; loopback where there is no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing; it only asks the routing table (192.0.2.0/24 is no network).
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def identity_of(address: str, port: int) -> str:
+    """The name of the server at an address of this host."""
+    digest = hashlib.sha256(f"{socket.gethostname()}:{address}:{port}".encode()).hexdigest()
+    return f"apiserver-{digest[:26]}"
 
 
 class Instance:
@@ -54,9 +78,8 @@ class Instance:
         self._port = port
         self._service_address = service_address
         self._prefix = f"{root}masterleases/"
-        digest = hashlib.sha256(f"{socket.gethostname()}:{address}:{port}".encode()).hexdigest()
         self._withdrawn = False
-        self._identity = f"apiserver-{digest[:26]}"
+        self._identity = identity_of(address, port)
 
     async def service(self) -> None:
         """Make default/kubernetes, whose address is the first of the range."""

@@ -15,6 +15,7 @@ import orjson
 from keelson.api import errors
 from keelson.api.meta import Object
 from keelson.component_base import metrics
+from keelson.kube_apiserver.tracing import spans
 from keelson.kube_apiserver.webhooks.clients import CallError, Clients
 
 from . import reviews
@@ -67,9 +68,11 @@ class Webhook:
         try:
             version = reviews.version_of(self._review_versions)
             try:
-                body = await self._clients.call(
-                    self._client_config, reviews.request(version, uid, originals, wanted), _CALL_SECONDS
-                )
+                told: spans.Attributes = {"desired-api-version": wanted, "object-count": len(originals), "UID": uid}
+                with spans.child("Call conversion webhook", told):
+                    body = await self._clients.call(
+                        self._client_config, reviews.request(version, uid, originals, wanted), _CALL_SECONDS
+                    )
             except CallError as error:
                 about = reviews.described(originals[0])
                 raise ReviewError(f"conversion webhook for {about} failed: {error}") from error

@@ -24,6 +24,7 @@ from keelson.kube_apiserver.admission.chains import CREATE, UPDATE, Attributes, 
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.tracing import spans
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption
@@ -106,6 +107,7 @@ class Objects:
         try:
             async with asyncio.timeout(FRESH_SECONDS):
                 collection = await self._feed.fresh(served.prefix)
+                spans.event("watchCache fresh enough")
         except TimeoutError as error:
             raise errors.timeout("the watch cache did not catch up with the store in time") from error
         except storage_errors.StorageError as error:

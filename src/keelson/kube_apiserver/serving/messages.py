@@ -12,6 +12,7 @@ from cryptography import x509
 
 if TYPE_CHECKING:
     from keelson.kube_apiserver.audit.records import Record
+    from keelson.kube_apiserver.tracing.spans import Span
 
     from .connections import Connection, Stream
 
@@ -96,6 +97,8 @@ class Request:
         self.long_running = False
         # What the audit log is told of it; None where nothing is.
         self.audit: Record | None = None
+        # Its part of a trace; None where there is no tracing.
+        self.span: Span | None = None
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
@@ -123,6 +126,8 @@ class Request:
             raise RuntimeError("this request has no connection to stream to")
         if self.audit is not None:
             self.audit.started(status)
+        if self.span is not None:
+            self.span.attributes["http.response.status_code"] = status
         return self.connection.stream(status, headers, self.head, chunked=chunked)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
@@ -131,6 +136,8 @@ class Request:
             raise RuntimeError("this request has no connection to take over")
         if self.audit is not None:
             self.audit.started(101)
+        if self.span is not None:
+            self.span.attributes["http.response.status_code"] = 101
         return self.connection.take_over(protocol)
 
 

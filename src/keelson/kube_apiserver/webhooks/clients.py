@@ -13,6 +13,7 @@ import base64
 import binascii
 import math
 import ssl
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from keelson.api import errors
 from keelson.api.meta import Object
 from keelson.client.kubeconfigs import ClientConfig
 from keelson.kube_apiserver.services.resolvers import ResolveError, Resolver
+from keelson.kube_apiserver.tracing import spans
 
 from .credentials import ANONYMOUS, Credentials
 
@@ -111,17 +113,23 @@ class Clients:
             raise CallError(f'Post "{shown}": {_reason(error)}') from error
 
     async def _post(self, config: Object, body: bytes, query: str, credentials: Credentials) -> bytes:
-        import aiohttp
-
         address = await self._address(config, query)
         identity = credentials.of(address.host)
         context = self._context(config.get("caBundle") or "", identity)
         if self._session is None:
             self._session = _session()
-        trace = SimpleNamespace(reused=False)
         headers = {"Host": address.host, "Content-Type": "application/json", "Accept": "application/json, */*"}
         if identity is not None and (token := identity.bearer()):
             headers["Authorization"] = f"Bearer {token}"
+        about = {"http.request.method": "POST", "url.full": address.shown, "server.address": address.host}
+        with spans.child("HTTP POST", about, spans.CLIENT):
+            return await self._sent(address, body, {**headers, **spans.headers()}, context)
+
+    async def _sent(self, address: _Address, body: bytes, headers: Mapping[str, str], context: ssl.SSLContext) -> bytes:
+        import aiohttp
+
+        assert self._session is not None
+        trace = SimpleNamespace(reused=False)
         while True:
             try:
                 async with self._session.post(

@@ -15,6 +15,8 @@ from keelson.api import errors
 from keelson.kube_apiserver.admission import expressions, metrics
 from keelson.kube_apiserver.admission.cases import Case, Shown
 from keelson.kube_apiserver.admission.expressions import Expressions
+from keelson.kube_apiserver.tracing import spans
+from keelson.kube_apiserver.tracing.spans import Nothing, Span
 from keelson.kube_apiserver.webhooks.clients import CallError, Clients
 from keelson.kube_apiserver.webhooks.credentials import ANONYMOUS, Credentials
 
@@ -122,12 +124,26 @@ class Caller:
             raise _FailedError(hook.name, f"could not create admission objects: {error}", 400) from error
         body = reviews.encoded(version, uid, request, shown.object, shown.old)
         try:
-            answer = await self.clients.call(
-                dict(hook.client), body, hook.seconds, tell_timeout=True, credentials=self.credentials
-            )
+            with self._span(case, hook, uid):
+                answer = await self.clients.call(
+                    dict(hook.client), body, hook.seconds, tell_timeout=True, credentials=self.credentials
+                )
         except CallError as error:
             raise _FailedError(hook.name, f"failed to call webhook: {error}", error.code) from error
         try:
             return reviews.decoded(answer, version, uid, mutating=self.kind == metrics.MUTATING)
         except ReviewError as error:
             raise _FailedError(hook.name, f"received invalid webhook response: {error}", 503) from error
+
+    def _span(self, case: Case, hook: Hook, uid: str) -> Span | Nothing:
+        attributes = case.attributes
+        about = {
+            "configuration": hook.configuration,
+            "webhook": hook.name,
+            "resource": attributes.resource.qualified,
+            "subresource": attributes.subresource,
+            "operation": attributes.operation,
+            "UID": uid,
+        }
+        kind = "mutating" if self.kind == metrics.MUTATING else "validating"
+        return spans.child(f"Call {kind} webhook", about)

@@ -1,0 +1,107 @@
+"""The span of a request, named and described as upstream's (apiserver/pkg/endpoints/filters/traces.go).
+
+It begins when the request came and is made once it is known who asks, because only who is trusted may have requests
+traced: members of system:masters and system:monitoring. Requests that nobody could authenticate have none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.serving.messages import Request, Response
+from keelson.kube_apiserver.serving.request_infos import RequestInfo
+
+from . import spans
+from .spans import Nothing, Span, Tracer, Value
+
+_TRUSTED = frozenset({"system:masters", "system:monitoring"})
+_OPERATIONS: Mapping[str, str] = {
+    "get": "Get",
+    "list": "List",
+    "watch": "WatchServer.HandleHTTP",
+    "create": "Create",
+    "update": "Update",
+    "patch": "Patch",
+    "delete": "Delete",
+    "deletecollection": "Delete",
+}
+_MOST_AUDIT_ID = 64
+
+
+def name_of(method: str, info: RequestInfo) -> str:
+    """The span's name: which kind of request it is, without the names of objects."""
+    if not info.is_resource:
+        return method
+    parts = [f"/apis/{info.group}" if info.group else "/api", info.version]
+    if info.namespace:
+        parts.append("namespaces/{:namespace}")
+    parts.append(info.resource)
+    if info.name:
+        parts.append("{:name}")
+    if info.subresource:
+        parts.append(info.subresource)
+    return f"{method} {'/'.join(parts)}"
+
+
+def begin(tracer: Tracer, request: Request, info: RequestInfo, user: User, seconds: float) -> None:
+    """Make the span of a request that came so many seconds ago, and make it the current one."""
+    trusted = not _TRUSTED.isdisjoint(user.groups)
+    span = tracer.root(name_of(request.method, info), spans.parse(request.headers), trusted=trusted)
+    if span.recording:
+        span.start = time.time_ns() - int(seconds * 1e9)
+        span.attributes.update(_described(request))
+    request.span = span
+    span.enter()
+
+
+def _described(request: Request) -> dict[str, Value]:
+    headers = request.headers
+    host, _, port = headers.get("host", "").rpartition(":")
+    if not host or not port.isdecimal():
+        host, port = headers.get("host", ""), ""
+    found: dict[str, Value] = {
+        "server.address": host.strip("[]"),
+        "http.request.method": request.method,
+        "url.scheme": "https",
+        "url.path": request.path,
+        "http.target": request.target,
+        "network.peer.address": request.remote,
+        "network.protocol.version": "1.1",
+    }
+    if port:
+        found["server.port"] = int(port)
+    for name, key in (("user-agent", "user_agent.original"), ("audit-id", "audit-id")):
+        if headers.get(name):
+            found[key] = headers[name][:_MOST_AUDIT_ID] if name == "audit-id" else headers[name]
+    if forwarded := headers.get("x-forwarded-for", "").partition(",")[0].strip():
+        found["client.address"] = forwarded
+    if request.body:
+        found["http.request.body.size"] = len(request.body)
+    return found
+
+
+def operation(info: RequestInfo, request: Request) -> Span | Nothing:
+    """The span of a verb's work, as a context."""
+    if request.span is None or not request.span.recording:
+        return spans.NOTHING
+    about = {
+        "method": request.method,
+        "url": request.target,
+        "protocol": "HTTP/1.1",
+        "mediaType": request.headers.get("content-type", ""),
+        "accept": request.headers.get("accept", ""),
+    }
+    return spans.child(_OPERATIONS.get(info.verb, info.verb), about)
+
+
+def end(span: Span, response: Response | None) -> None:
+    """The request is answered; None where the answer was streamed, or its client left."""
+    if response is not None:
+        span.attributes["http.response.status_code"] = response.status
+        if size := sum(map(len, response.parts)):
+            span.attributes["http.response.body.size"] = size
+        if response.status >= 500:
+            span.error = ""
+    span.leave()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -22,16 +24,28 @@ pytestmark = pytest.mark.lab
 PROTOBUF = protobuf.MEDIA_TYPE
 
 
-@pytest.fixture
-async def session(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
-    """Requests of an administrator, answers untouched."""
+def administrator(cluster: Cluster) -> ssl.SSLContext:
+    """What an administrator connects with."""
     certificate, key = cluster.authority.issue("wire", ["system:masters"])
     context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
     context.load_cert_chain(cluster.write("wire.crt", certificate), cluster.write("wire.key", key))
-    connector = aiohttp.TCPConnector(ssl=context)
+    return context
+
+
+@contextlib.asynccontextmanager
+async def session_of(cluster: Cluster, context: ssl.SSLContext, **how: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """Requests whose answers are left untouched."""
+    connector = aiohttp.TCPConnector(ssl=context, **how)
     async with aiohttp.ClientSession(cluster.server, connector=connector, auto_decompress=False) as found:
         yield found
         await connector.close(abort_ssl=True)
+
+
+@pytest.fixture
+async def session(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
+    """Requests of an administrator, answers untouched."""
+    async with session_of(cluster, administrator(cluster)) as found:
+        yield found
 
 
 async def frame(answer: aiohttp.ClientResponse) -> dict[int, Any]:
@@ -155,22 +169,55 @@ async def test_reviews_in_protobuf(session: aiohttp.ClientSession) -> None:
     assert protobuf.decode(body)["status"]["allowed"] is True
 
 
-async def test_large_answers_are_compressed_and_small_ones_are_not(
-    session: aiohttp.ClientSession, client: Client, namespace: str
+def stall(cluster: Cluster, context: ssl.SSLContext, address: str, path: str) -> ssl.SSLSocket:
+    """A client at `address` that asks for something large and takes none of it."""
+    plain = socket.socket()
+    # Set before the window is offered: what the client's kernel would take for it counts as taken.
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.bind((address, 0))
+    plain.connect(("127.0.0.1", cluster.port))
+    made = context.wrap_socket(plain, server_hostname="localhost")
+    made.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n".encode())
+    return made
+
+
+async def test_large_answers_are_compressed_for_clients_behind_slow_lines(
+    cluster: Cluster, client: Client, namespace: str
 ) -> None:
     text = "0123456789abcdef" * 4096
     for name in "abcd":
         await client.create("configmaps", {"metadata": {"name": name, "namespace": namespace}, "data": {"k": text}})
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    for accept in ("application/json", PROTOBUF, "application/yaml"):
-        headers = {"Accept": accept, "Accept-Encoding": "deflate, gzip"}
-        async with session.get(path, headers=headers) as answer:
-            assert answer.headers["Content-Encoding"] == "gzip"
-            assert answer.headers["Vary"] == "Accept-Encoding"
-            packed = await answer.read()
-        plain = (await fetch(session, path, accept, headers={"Accept-Encoding": "identity"}))[2]
-        assert len(packed) < len(plain) / 10
-        # Two lists may stand at two revisions.
-        assert len(gzip.decompress(packed)) == len(plain)
-    async with session.get(f"{path}/a", headers={"Accept-Encoding": "gzip"}) as answer:
-        assert "Content-Encoding" not in answer.headers
+    context, address = administrator(cluster), "127.0.0.7"
+    async with session_of(cluster, context, local_addr=(address, 0)) as session:
+
+        async def packed(accept: str) -> bytes | None:
+            """The compressed list, None where it comes as it is."""
+            headers = {"Accept": accept, "Accept-Encoding": "deflate, gzip"}
+            async with session.get(path, headers=headers) as answer:
+                body = await answer.read()
+                if "Content-Encoding" not in answer.headers:
+                    assert len(body) > 4 * len(text)
+                    return None
+                assert answer.headers["Content-Encoding"] == "gzip"
+                assert answer.headers["Vary"] == "Accept-Encoding"
+                return body
+
+        assert await packed("application/json") is None
+        with await asyncio.to_thread(stall, cluster, context, address, path):
+            async with asyncio.timeout(20):
+                while await packed("application/json") is None:
+                    pass
+        for accept in ("application/json", PROTOBUF, "application/yaml"):
+            body = await packed(accept)
+            assert body is not None
+            plain = (await fetch(session, path, accept, headers={"Accept-Encoding": "identity"}))[2]
+            assert len(body) < len(plain) / 10
+            # Two lists may stand at two revisions.
+            assert len(gzip.decompress(body)) == len(plain)
+        async with session.get(f"{path}/a", headers={"Accept-Encoding": "gzip"}) as answer:
+            assert "Content-Encoding" not in answer.headers
+    async with session_of(cluster, context) as elsewhere:
+        headers = {"Accept-Encoding": "gzip"}
+        async with elsewhere.get(path, headers=headers) as answer:
+            assert "Content-Encoding" not in answer.headers

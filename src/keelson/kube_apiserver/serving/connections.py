@@ -19,9 +19,9 @@ from typing import Any
 import httptools
 from cryptography import x509
 
-from . import pieces
-from .messages import JSON, Body, Request, Response
-from .negotiation import takes_gzip
+from . import compression
+from .links import Links
+from .messages import Body, Request, Response
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +40,6 @@ _LINGER_SECONDS = 0.5
 _END = b"\r\n\r\n"
 # Headers with which a request is more than its headers, or the connection more than its requests.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "connection"})
-
-
-# Answers above this size are compressed for clients that take it, as upstream's are (KEP-156, APIResponseCompression).
-_GZIP_BYTES = 128 * 1024
-# What is compressed in one go: about a millisecond, after which others get their turn.
-_GZIP_SLICE = 1 << 17
-_GZIP_TYPES = frozenset({JSON, "application/yaml", "application/vnd.kubernetes.protobuf"})
-
-
-def _to_compress(request: Request, response: Response) -> bool:
-    return (
-        response.content_type in _GZIP_TYPES
-        and takes_gzip(request.headers.get("accept-encoding", ""))
-        and all(name != "Content-Encoding" for name, _ in response.headers)
-    )
-
-
-def _sliced(part: bytes) -> list[bytes]:
-    return [part[start : start + _GZIP_SLICE] for start in range(0, len(part), _GZIP_SLICE)]
 
 
 class _Clock:
@@ -135,6 +116,7 @@ class Connection(asyncio.Protocol):
         most_body_bytes: int,
         too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
+        links: Links,
         passes_body: Callable[[bytes], bool] = lambda _target: False,
         quick: Quick | None = None,
     ) -> None:
@@ -148,6 +130,7 @@ class Connection(asyncio.Protocol):
         self._most_body_bytes = most_body_bytes
         self._too_large = too_large
         self._malformed = malformed
+        self._links = links
         self._passes_body = passes_body
         self._quick = quick
         self._quick_under_way = False
@@ -438,15 +421,22 @@ class Connection(asyncio.Protocol):
         if request.method == "HEAD":
             self.transport.write(self._head(response, size, request.head))
             return
-        if size > _GZIP_BYTES and _to_compress(request, response):
-            await self._write_gzipped(request, response)
+        if compression.is_meant(request, response, size):
+            if not self._links.is_quick(self.remote, self.transport):
+                await self._write_gzipped(request, response)
+                return
+            await self._write_sliced(request, response, size)
+            self._links.look(self.remote, self.transport)
             return
         if size <= _SLICE:
             self.transport.write(b"".join((self._head(response, size, request.head), *response.parts)))
             if self._writable is not None:
                 await self.drain()
             return
-        # Large answers go out in slices, each after the client took the one before; others get their turn between.
+        await self._write_sliced(request, response, size)
+
+    async def _write_sliced(self, request: Request, response: Response, size: int) -> None:
+        """A large answer in slices, each after the client took the one before; others get their turn between."""
         piece, room = [self._head(response, size, request.head)], _SLICE
         for part in response.parts:
             piece.append(part)
@@ -457,31 +447,17 @@ class Connection(asyncio.Protocol):
         await self._flush(piece)
 
     async def _write_gzipped(self, request: Request, response: Response) -> None:
-        """A large answer, compressed while it is sent, in slices as any other; its length isn't known before its end.
-
-        Pieces that it shares with answers before it are compressed already.
-        """
-        headers = (
-            *response.headers,
-            ("Content-Type", response.content_type),
-            ("Content-Encoding", "gzip"),
-            ("Vary", "Accept-Encoding"),
-        )
+        """An answer as gzip, in slices as any other; its length isn't known before its end."""
+        headers = (*response.headers, ("Content-Type", response.content_type), *compression.HEADERS)
         stream = self.stream(response.status, headers, request.head)
-        body, ready, work = pieces.Body(), [pieces.HEADER], 0
-        for part in response.parts:
-            slices = [part] if len(part) <= _GZIP_SLICE else _sliced(part)
-            for each in slices:
-                # A piece that was packed before costs what its checksum does.
-                work += len(each) if getattr(each, "packed", None) is None else len(each) >> 6
-                ready.append(body.add(pieces.pack(each)))
-                if work >= _GZIP_SLICE:
-                    stream.send(b"".join(ready))
-                    ready, work = [], 0
-                    await self.drain()
-                    await asyncio.sleep(0)
-        ready.append(body.end())
-        stream.send(b"".join(ready))
+        body = compression.slices(response.parts)
+        ready = next(body)
+        for more in body:
+            stream.send(ready)
+            await self.drain()
+            await asyncio.sleep(0)
+            ready = more
+        stream.send(ready)
         stream.finish()
 
     async def _flush(self, piece: list[bytes]) -> None:

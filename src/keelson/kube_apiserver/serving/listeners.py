@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from .connections import Connection, Handler, Quick
+from .links import Links
 from .messages import Response
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Listener:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Listener:
+        links = Links()
+
         def connection() -> Connection:
             return Connection(
                 self._handler,
@@ -63,6 +66,7 @@ class Listener:
                 most_body_bytes=self._most_body_bytes,
                 too_large=self._too_large,
                 malformed=self._malformed,
+                links=links,
                 passes_body=self._passes_body,
                 quick=self._quick,
             )

@@ -48,25 +48,27 @@ class Recorder:
         self.dropped = 0
 
     def event(
-        self, obj: Object, type_: Literal["Normal", "Warning"], reason: str, message: str, *, field: str = ""
+        self,
+        obj: Object,
+        type_: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        field: str = "",
+        related: Object | None = None,
+        action: str = "",
     ) -> None:
-        """Tell of `obj` (with apiVersion and kind); `field` points into it, such as spec.containers{web}."""
+        """Tell of `obj` (with apiVersion and kind); `field` points into it, such as spec.containers{web}.
+
+        `related` is another object that it is about, `action` what was done to `obj` (Event v1).
+        """
         moment = meta.format_time(self._now())
-        involved = {
-            "apiVersion": obj.get("apiVersion", ""),
-            "kind": obj.get("kind", ""),
-            "name": meta.name(obj),
-            "namespace": meta.namespace(obj),
-            "uid": meta.uid(obj),
-            "resourceVersion": meta.resource_version(obj),
-            "fieldPath": field,
-        }
         source = {"component": self._component, "host": self._host}
         event: Object = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"namespace": meta.namespace(obj) or "default"},
-            "involvedObject": {name: value for name, value in involved.items() if value},
+            "involvedObject": _reference(obj, field),
             "reason": reason,
             "message": message[:_MESSAGE_LIMIT],
             "source": {name: value for name, value in source.items() if value},
@@ -77,6 +79,10 @@ class Recorder:
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
+        if related is not None:
+            event["related"] = _reference(related)
+        if action:
+            event["action"] = action
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
@@ -124,6 +130,19 @@ class Recorder:
         self._written.move_to_end(fingerprint)
         if len(self._written) > _REMEMBERED:
             self._written.popitem(last=False)
+
+
+def _reference(obj: Object, field: str = "") -> Object:
+    fields = {
+        "apiVersion": obj.get("apiVersion", ""),
+        "kind": obj.get("kind", ""),
+        "name": meta.name(obj),
+        "namespace": meta.namespace(obj),
+        "uid": meta.uid(obj),
+        "resourceVersion": meta.resource_version(obj),
+        "fieldPath": field,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _fingerprint(event: Object) -> str:

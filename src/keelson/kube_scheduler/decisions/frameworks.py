@@ -1,6 +1,7 @@
 """One scheduling cycle: filters narrow the nodes down, scores rank what is left, chance breaks ties.
 
-A plugin is a module in `plugins` with `NAME` and any of `filter(snapshot, pod)` and `score(snapshot, pod, feasible)`.
+A plugin is a module in `plugins` with `NAME` and any of `filter(snapshot, pod)`, `score(snapshot, pod, feasible)` and
+`trial(snapshot, pod)`; the last is for filters whose answer depends on the pods that are there.
 """
 
 from __future__ import annotations
@@ -8,16 +9,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .pods import PodInfo
 from .snapshots import Mask, Scores, Snapshot
 
-# A filter yields (nodes that pass, why the others do not); each reason is for nodes that passed all before it.
-Filter = Callable[[Snapshot, PodInfo], Iterator[tuple[Mask, str | Callable[[int], str]]]]
+
+class Verdict(NamedTuple):
+    """The nodes that pass, and why the others, of those that passed all verdicts before it, do not."""
+
+    passing: Mask
+    why: str | Callable[[int], str]
+    # False where no pod taken off the node could change it (upstream's UnschedulableAndUnresolvable).
+    resolvable: bool = True
+
+
+class Trial(Protocol):
+    """A filter for one pod and one node at a time, while pods are taken off that node and put back (preemption).
+
+    What was taken off a node is put back before another node is asked.
+    """
+
+    def move(self, other: PodInfo, row: int, sign: int) -> None:
+        """Take a pod off the node of this row (`sign` -1), or put it back (1)."""
+
+    def refusal(self, row: int) -> str:
+        """Why the pod can't go to the node of this row now; "" where it can."""
+
+
+Filter = Callable[[Snapshot, PodInfo], Iterator[Verdict]]
 # A score is from 0 to 100 for each feasible row; other rows are not looked at.
 Score = Callable[[Snapshot, PodInfo, Mask], Scores | None]
+# None where the plugin has no say about this pod.
+TrialMaker = Callable[[Snapshot, PodInfo], Trial | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +52,7 @@ class Profile:
 
     filters: Sequence[tuple[str, Filter]]
     scores: Sequence[tuple[str, Score, float]]
+    trials: Sequence[TrialMaker]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +63,61 @@ class Decision:
     reasons: Counter[str]
     plugins: frozenset[str]
     nodes: int
+    # Rows of the nodes that taking pods off them might make fit.
+    resolvable: Mask
 
     @property
     def message(self) -> str:
         """Why the pod can't be scheduled, as `kubectl describe` shows it."""
         if not self.nodes:
             return "no nodes available to schedule pods"
-        parts = ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons.items()))
-        return f"0/{self.nodes} nodes are available: {parts}."
+        return unavailable(self.nodes, self.reasons)
+
+
+def unavailable(nodes: int, reasons: Counter[str]) -> str:
+    """Upstream's sentence of how many of the nodes do not do for which reason."""
+    parts = ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+    return f"0/{nodes} nodes are available: {parts}."
 
 
 def decide(profile: Profile, snapshot: Snapshot, pod: PodInfo, *, chance: float) -> Decision:
-    """The node for a pod; `chance` in [0, 1) picks among equals."""
+    """The node for a pod; `chance` in [0, 1) picks among equals.
+
+    Nodes must do both with and without the pods of no lower priority that are nominated for some node, since nobody
+    knows whether these will come. The pod's own nominated node is taken if it does, whatever the scores of others.
+    """
+    snapshot.make_columns(pod)
     feasible = snapshot.valid.copy()
+    resolvable = snapshot.valid.copy()
     reasons: Counter[str] = Counter()
     blamed: set[str] = set()
+    rivals = snapshot.rivals(pod)
+    if rivals:
+        with snapshot.counting(rivals):
+            _narrow(profile, snapshot, pod, feasible, resolvable, reasons, blamed)
+    _narrow(profile, snapshot, pod, feasible, resolvable, reasons, blamed)
+    if not feasible.any():
+        return Decision("", reasons, frozenset(blamed), len(snapshot), resolvable)
+    row = snapshot.nominated_row(pod.uid)
+    if row is None or not feasible[row]:
+        row = _best(profile, snapshot, pod, feasible, chance)
+    return Decision(snapshot.names[row], reasons, frozenset(blamed), len(snapshot), resolvable)
+
+
+def _narrow(
+    profile: Profile,
+    snapshot: Snapshot,
+    pod: PodInfo,
+    feasible: Mask,
+    resolvable: Mask,
+    reasons: Counter[str],
+    blamed: set[str],
+) -> None:
+    """Take from `feasible` what a filter rejects, and from `resolvable` what it rejects for good."""
     for name, filter_ in profile.filters:
-        for passing, why in filter_(snapshot, pod):
+        if not feasible.any():
+            return
+        for passing, why, can_change in filter_(snapshot, pod):
             rejected = feasible & ~passing
             if rejected.any():
                 blamed.add(name)
@@ -62,8 +127,11 @@ def decide(profile: Profile, snapshot: Snapshot, pod: PodInfo, *, chance: float)
                 else:
                     reasons[why] += len(rows)
                 feasible &= passing
-        if not feasible.any():
-            return Decision("", reasons, frozenset(blamed), len(snapshot))
+                if not can_change:
+                    resolvable &= ~rejected
+
+
+def _best(profile: Profile, snapshot: Snapshot, pod: PodInfo, feasible: Mask, chance: float) -> int:
     rows = np.flatnonzero(feasible)
     if len(rows) > 1:
         total = np.zeros(snapshot.capacity)
@@ -74,7 +142,7 @@ def decide(profile: Profile, snapshot: Snapshot, pod: PodInfo, *, chance: float)
         best = total[rows].max()
         # Sums of floats that mean the same may differ in the last bits.
         rows = rows[total[rows] >= best - 1e-9]
-    return Decision(snapshot.names[int(rows[int(chance * len(rows))])], reasons, frozenset(blamed), len(snapshot))
+    return int(rows[int(chance * len(rows))])
 
 
 def normalized(raw: Scores, feasible: Mask, *, reverse: bool = False) -> Scores | None:

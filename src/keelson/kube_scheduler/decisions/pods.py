@@ -11,6 +11,9 @@ from keelson.api.meta import Object
 
 # What a container without a request counts for when nodes are scored (upstream's non-zero requests): 0.1 CPU, 200 MiB.
 _NON_ZERO = {"cpu": 100, "memory": 200 * 2**20}
+NOT_STARTED = "9999-12-31T23:59:59Z"
+# The reason of the condition DisruptionTarget that preemption leaves on a pod (KEP-3329).
+PREEMPTED = "PreemptionByScheduler"
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 
@@ -73,6 +76,12 @@ class PodInfo:
     images: tuple[str, ...]
     claims: tuple[str, ...]
     is_deleting: bool
+    # status.startTime, whose order is that of time; NOT_STARTED, later than all, before there is one.
+    started: str
+    # preemptionPolicy is Never.
+    never_preempts: bool
+    # Ends because the scheduler preempted it.
+    is_preempted: bool
 
 
 def info(pod: Object, *, group: selectors.Selector | None = None) -> PodInfo:
@@ -117,7 +126,15 @@ def info(pod: Object, *, group: selectors.Selector | None = None) -> PodInfo:
             if found.get("persistentVolumeClaim")
         ),
         is_deleting=meta.is_deleting(pod),
+        started=str((pod.get("status") or {}).get("startTime") or NOT_STARTED),
+        never_preempts=spec.get("preemptionPolicy") == "Never",
+        is_preempted=meta.is_deleting(pod) and _was_preempted(pod),
     )
+
+
+def _was_preempted(pod: Object) -> bool:
+    found = meta.condition(pod, "DisruptionTarget") or {}
+    return found.get("status") == "True" and found.get("reason") == PREEMPTED
 
 
 def amount(resource: str, value: str | int | float) -> int:

@@ -5,7 +5,10 @@ Rows are reused when nodes go. Every array has as many rows as `capacity`; `vali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,11 @@ from .pods import PodInfo, amount
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float64]
+# A row for each node, a column for each resource.
+Amounts = npt.NDArray[np.int64]
 _BASE = ("cpu", "memory", "ephemeral-storage", "pods")
+# For how many priorities the sums of `lower` are kept.
+_THRESHOLDS = 8
 
 
 class Snapshot:
@@ -46,6 +53,11 @@ class Snapshot:
         # Pods on nodes that are not here (yet), by node and UID.
         self._waiting: dict[str, dict[str, PodInfo]] = {}
         self._pods: dict[str, PodInfo] = {}
+        # Pods that wait for a place on the node in their `node`, by UID (status.nominatedNodeName); not counted on it.
+        self._nominated: dict[str, PodInfo] = {}
+        self._priorities: Counter[int] = Counter()
+        # What pods below a priority request on each row; the one used last is the last.
+        self._lower: dict[int, Amounts] = {}
         # Masks derived from nodes' labels and taints; emptied when one of those changes.
         self._masks: dict[Any, Mask] = {}
 
@@ -64,7 +76,14 @@ class Snapshot:
             for name in ("allocatable", "requested", "scored"):
                 array = getattr(self, name)
                 setattr(self, name, np.hstack([array, np.zeros((self.capacity, 1), dtype=np.int64)]))
+            for priority, array in self._lower.items():
+                self._lower[priority] = np.hstack([array, np.zeros((self.capacity, 1), dtype=np.int64)])
         return found
+
+    def make_columns(self, pod: PodInfo) -> None:
+        """Have a column for each resource that a pod requests, so that arrays taken from here on keep their shape."""
+        for resource in pod.requests:
+            self.column(resource)
 
     def mask(self, key: Any, test: Callable[[int], bool]) -> Mask:
         """`test(row)` of all valid rows, remembered under `key` until labels, taints or nodes change."""
@@ -142,6 +161,69 @@ class Snapshot:
         else:
             self._displace(pod, row)
 
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Let a pod that waits hold its place on a node against pods of no higher priority; "" ends it."""
+        if node:
+            self.make_columns(pod)
+            self._nominated[pod.uid] = dataclasses.replace(pod, node=node)
+        else:
+            self._nominated.pop(pod.uid, None)
+
+    def forget_nomination(self, uid: str) -> bool:
+        """End a pod's nomination; whether there was one."""
+        return self._nominated.pop(uid, None) is not None
+
+    def nominated_row(self, uid: str) -> int | None:
+        """The row that a pod is nominated for; None without one."""
+        found = self._nominated.get(uid)
+        return None if found is None else self._rows.get(found.node)
+
+    def nominated_on(self, node: str) -> list[PodInfo]:
+        """The pods nominated for a node."""
+        return [found for found in self._nominated.values() if found.node == node]
+
+    def rivals(self, pod: PodInfo) -> list[PodInfo]:
+        """Other pods, of no lower priority, that are nominated for a node."""
+        return [
+            found
+            for found in self._nominated.values()
+            if found.priority >= pod.priority and found.uid != pod.uid and found.uid not in self._pods
+        ]
+
+    @contextmanager
+    def counting(self, others: Iterable[PodInfo]) -> Iterator[None]:
+        """Count these pods, too, on the nodes that they name, until the context ends."""
+        for other in others:
+            self.add_pod(other)
+        try:
+            yield
+        finally:
+            for other in others:
+                self.remove_pod(other.uid)
+
+    def lower(self, priority: int) -> Amounts | None:
+        """What the pods of lower priority request on each row, `pods` being their number; None if there are none.
+
+        Summed up when first asked for a priority and kept up to date from then on, for the latest few priorities.
+        """
+        if not any(known < priority for known in self._priorities):
+            return None
+        found = self._lower.pop(priority, None)
+        if found is None:
+            found = np.zeros_like(self.requested)
+            for row in np.flatnonzero(self.valid):
+                total: Counter[str] = Counter()
+                for pod in self.pods_on[int(row)].values():
+                    if pod.priority < priority:
+                        total.update(pod.requests)
+                        total["pods"] += 1
+                for resource, value in total.items():
+                    found[row, self.resources[resource]] = value
+            if len(self._lower) >= _THRESHOLDS:
+                del self._lower[next(iter(self._lower))]
+        self._lower[priority] = found
+        return found
+
     def _place(self, pod: PodInfo, row: int) -> None:
         self.pods_on[row][pod.uid] = pod
         self._count(pod, row, 1)
@@ -165,6 +247,14 @@ class Snapshot:
             column = self.column(resource)
             self.scored[row, column] += sign * value
         self.requested[row, self.resources["pods"]] += sign
+        self._priorities[pod.priority] += sign
+        if not self._priorities[pod.priority]:
+            del self._priorities[pod.priority]
+        for threshold, array in self._lower.items():
+            if pod.priority < threshold:
+                for resource, value in pod.requests.items():
+                    array[row, self.resources[resource]] += sign * value
+                array[row, self.resources["pods"]] += sign
 
     def _grow(self) -> None:
         added = self.capacity
@@ -177,5 +267,6 @@ class Snapshot:
         for name in ("allocatable", "requested", "scored"):
             array = getattr(self, name)
             setattr(self, name, np.vstack([array, np.zeros((added, array.shape[1]), dtype=np.int64)]))
+        self._lower.clear()
         self.capacity += added
         self._masks.clear()

@@ -37,4 +37,10 @@ DEFAULT = Profile(
         (balanced_allocation.NAME, balanced_allocation.score, 1),
         (image_locality.NAME, image_locality.score, 1),
     ),
+    trials=(
+        node_resources_fit.trial,
+        node_ports.trial,
+        pod_topology_spread.trial,
+        inter_pod_affinity.trial,
+    ),
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keelson.api import selectors
-from keelson.kube_scheduler.decisions.frameworks import normalized
+from keelson.kube_scheduler.decisions.frameworks import Verdict, normalized
 from keelson.kube_scheduler.decisions.pods import PodInfo
 from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
 
@@ -32,11 +32,11 @@ def allowed(snapshot: Snapshot, pod: PodInfo) -> Mask | None:
     return passing
 
 
-def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[tuple[Mask, str]]:  # noqa: A001 - the extension point's name
+def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[Verdict]:  # noqa: A001 - the extension point's name
     """Labels as nodeSelector states them, and at least one required term."""
     passing = allowed(snapshot, pod)
     if passing is not None:
-        yield passing, "node(s) didn't match Pod's node affinity/selector"
+        yield Verdict(passing, "node(s) didn't match Pod's node affinity/selector", resolvable=False)
 
 
 def score(snapshot: Snapshot, pod: PodInfo, feasible: Mask) -> Scores | None:

@@ -6,22 +6,78 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keelson.kube_scheduler.decisions.frameworks import Verdict
 from keelson.kube_scheduler.decisions.pods import PodInfo
-from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
+from keelson.kube_scheduler.decisions.snapshots import Amounts, Mask, Scores, Snapshot
 
 NAME = "NodeResourcesFit"
 _SCORED = ("cpu", "memory")
+_FULL = "Too many pods"
 
 
-def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[tuple[Mask, str]]:  # noqa: A001 - the extension point's name
+def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[Verdict]:  # noqa: A001 - the extension point's name
     """Room for one pod more, and for each of its requests."""
-    pods = snapshot.resources["pods"]
-    yield snapshot.requested[:, pods] + 1 <= snapshot.allocatable[:, pods], "Too many pods"
     for resource, value in pod.requests.items():
         if value:
-            column = snapshot.column(resource)
-            free = snapshot.allocatable[:, column] - snapshot.requested[:, column]
-            yield value <= free, f"Insufficient {resource}"
+            # More than the whole node: nobody who leaves makes room for it.
+            column = snapshot.resources[resource]
+            yield Verdict(value <= snapshot.allocatable[:, column], f"Insufficient {resource}", resolvable=False)
+    yield from _room(snapshot, pod, 0)
+
+
+def filter_without(snapshot: Snapshot, pod: PodInfo, gone: Amounts) -> Iterator[Verdict]:
+    """The same, on nodes that what `gone` says has left (rows and columns as in the snapshot)."""
+    return _room(snapshot, pod, gone)
+
+
+def _room(snapshot: Snapshot, pod: PodInfo, gone: Amounts | int) -> Iterator[Verdict]:
+    free = snapshot.allocatable - snapshot.requested + gone
+    yield Verdict(free[:, snapshot.resources["pods"]] >= 1, _FULL)
+    for resource, value in pod.requests.items():
+        if value:
+            yield Verdict(value <= free[:, snapshot.resources[resource]], f"Insufficient {resource}")
+
+
+class _Trial:
+    """The room on one node at a time, as plain integers."""
+
+    def __init__(self, snapshot: Snapshot, pod: PodInfo) -> None:
+        self._snapshot = snapshot
+        self._wanted = [(resource, value) for resource, value in pod.requests.items() if value]
+        self._columns = [snapshot.resources[resource] for resource, _ in self._wanted]
+        self._row = -1
+        self._pods = 0
+        self._free: list[int] = []
+
+    def _look_at(self, row: int) -> None:
+        snapshot = self._snapshot
+        self._row = row
+        free = snapshot.allocatable[row] - snapshot.requested[row]
+        self._pods = int(free[snapshot.resources["pods"]])
+        # Of each resource how much is free beyond what the pod wants.
+        self._free = [int(free[column]) - value for column, (_, value) in zip(self._columns, self._wanted, strict=True)]
+
+    def move(self, other: PodInfo, row: int, sign: int) -> None:
+        if row != self._row:
+            self._look_at(row)
+        self._pods -= sign
+        for index, (resource, _) in enumerate(self._wanted):
+            self._free[index] -= sign * other.requests.get(resource, 0)
+
+    def refusal(self, row: int) -> str:
+        if row != self._row:
+            self._look_at(row)
+        if self._pods < 1:
+            return _FULL
+        for (resource, _), free in zip(self._wanted, self._free, strict=True):
+            if free < 0:
+                return f"Insufficient {resource}"
+        return ""
+
+
+def trial(snapshot: Snapshot, pod: PodInfo) -> _Trial:
+    """The filter, node by node."""
+    return _Trial(snapshot, pod)
 
 
 def score(snapshot: Snapshot, pod: PodInfo, _feasible: Mask) -> Scores:

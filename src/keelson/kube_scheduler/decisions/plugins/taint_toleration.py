@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keelson.api.taints import signature, tolerates, untolerated
-from keelson.kube_scheduler.decisions.frameworks import normalized
+from keelson.kube_scheduler.decisions.frameworks import Verdict, normalized
 from keelson.kube_scheduler.decisions.pods import PodInfo
 from keelson.kube_scheduler.decisions.snapshots import Mask, Scores, Snapshot
 
@@ -21,23 +21,13 @@ def _taints(snapshot: Snapshot, row: int) -> Sequence[Mapping[str, Any]]:
     return (snapshot.nodes[row].get("spec") or {}).get("taints") or ()
 
 
-def filter(  # noqa: A001 - the extension point's name
-    snapshot: Snapshot, pod: PodInfo
-) -> Iterator[tuple[Mask, Callable[[int], str]]]:
+def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[Verdict]:  # noqa: A001 - the extension point's name
     """Every hard taint is tolerated."""
-
-    def why(row: int) -> str:
-        taint = untolerated(_taints(snapshot, row), pod.tolerations, _HARD) or {}
-        value = taint.get("value") or ""
-        return f"node(s) had untolerated taint {{{taint.get('key')}: {value}}}"
-
-    yield (
-        snapshot.mask(
-            (NAME, signature(pod.tolerations)),
-            lambda row: untolerated(_taints(snapshot, row), pod.tolerations, _HARD) is None,
-        ),
-        why,
+    passing = snapshot.mask(
+        (NAME, signature(pod.tolerations)),
+        lambda row: untolerated(_taints(snapshot, row), pod.tolerations, _HARD) is None,
     )
+    yield Verdict(passing, "node(s) had untolerated taint(s)", resolvable=False)
 
 
 def score(snapshot: Snapshot, pod: PodInfo, feasible: Mask) -> Scores | None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.compatibility.wires import Wire, snapshot, stored
+from tests.compatibility.wires import OWN, Wire, meant, snapshot, stored
 from tests.contracts.kube_apiserver.api_servers import OURS, Cluster
 from tests.contracts.storage.key_services import KeyService
 
@@ -42,18 +42,6 @@ resources:
   - resources: [serviceaccounts, deployments.apps]
     providers: [{{kms: {{apiVersion: v2, name: four, endpoint: "ENDPOINT"}}}}]
 """
-
-# What a server writes for itself when it starts on an etcd that another server has filled.
-_OWN = (
-    "v1/endpoints/default/kubernetes",
-    "discovery.k8s.io/v1/endpointslices/default/kubernetes",
-    "coordination.k8s.io/v1/leases/kube-system/apiserver-",
-    "apiregistration.k8s.io/v1/apiservices//",
-    "v1/configmaps/kube-system/extension-apiserver-authentication",
-    "v1/configmaps/kube-system/kube-apiserver-legacy-service-account-token-tracking",
-    "v1/events/",
-    "events.k8s.io/v1/events/",
-)
 
 
 @dataclass(frozen=True)
@@ -101,27 +89,19 @@ def test_every_kind_is_among_what_was_written(exchange: Exchange) -> None:
     assert CUSTOM in titles
 
 
-def _meant(value: Any) -> Any:
-    """A value without what Go's structs show as empty and other writers leave out."""
-    if isinstance(value, dict):
-        found = {key: _meant(child) for key, child in value.items()}
-        return {key: child for key, child in found.items() if child not in (None, {}, [], "", 0, False)}
-    return [_meant(child) for child in value] if isinstance(value, list) else value
-
-
 def test_every_object_reads_equal(exchange: Exchange) -> None:
     after = snapshot(exchange.wire, CUSTOM)
-    assert not [key for key in exchange.before if key not in after and not key.startswith(_OWN)]
+    assert not [key for key in exchange.before if key not in after and not key.startswith(OWN)]
     differing: dict[str, tuple[Any, Any]] = {}
     rewritten: list[str] = []
     for key, old in exchange.before.items():
         new = after.get(key)
-        if new is None or key.startswith(_OWN):
+        if new is None or key.startswith(OWN):
             continue
         if old["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
             rewritten.append(key)
         # What upstream has written, ours shows to the letter; ours writes as little as it was told.
-        elif old != new and (exchange.second == "ours" or _meant(old) != _meant(new)):
+        elif old != new and (exchange.second == "ours" or meant(old) != meant(new)):
             differing[key] = (old, new)
     assert not differing
     # The default roles of the one are those of the other, so neither has anything to add.

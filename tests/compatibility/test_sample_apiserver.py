@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from keelson.api.errors import StatusError
 from keelson.api.resources import Resource
 from keelson.client import kubeconfigs
 from keelson.client.rest import Client
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Authority, Cluster
 from tests.contracts.kube_apiserver.test_aggregation import API_SERVICES, until
 from tests.contracts.storage.etcd_members import free_port
@@ -95,11 +95,12 @@ async def _register(client: Client, authority: Authority, port: int) -> None:
 
 def eventually(cluster: Cluster, wanted: str, *arguments: str) -> str:
     """What kubectl prints once that has `wanted` in it; nothing tells when aggregated documents were fetched."""
-    deadline = time.monotonic() + 30
-    while wanted not in (shown := cluster.kubectl(*arguments, check=False)):
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.2)
-    return shown
+
+    def shown() -> str:
+        text = cluster.kubectl(*arguments, check=False)
+        return text if wanted in text else ""
+
+    return waits.blocked_until(shown, f"{wanted} in {' '.join(arguments)}", seconds=30)
 
 
 async def test_the_sample_server_is_served_as_if_it_were_ours(sample: Sample, client: Client) -> None:

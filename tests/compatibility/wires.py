@@ -11,6 +11,18 @@ from keelson.api import resources
 from keelson.api.resources import Resource
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
+# What a server writes for itself when it starts on an etcd that another server has filled.
+OWN = (
+    "v1/endpoints/default/kubernetes",
+    "discovery.k8s.io/v1/endpointslices/default/kubernetes",
+    "coordination.k8s.io/v1/leases/kube-system/apiserver-",
+    "apiregistration.k8s.io/v1/apiservices//",
+    "v1/configmaps/kube-system/extension-apiserver-authentication",
+    "v1/configmaps/kube-system/kube-apiserver-legacy-service-account-token-tracking",
+    "v1/events/",
+    "events.k8s.io/v1/events/",
+)
+
 
 class Wire:
     """An administrator's requests to a cluster, whichever server it runs just now."""
@@ -80,3 +92,11 @@ def snapshot(wire: Wire, custom: str = "") -> dict[str, Any]:
             metadata = item["metadata"]
             found[f"{title}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
     return found
+
+
+def meant(value: Any) -> Any:
+    """A value without what Go's structs show as empty and other writers leave out."""
+    if isinstance(value, dict):
+        found = {key: meant(child) for key, child in value.items()}
+        return {key: child for key, child in found.items() if child not in (None, {}, [], "", 0, False)}
+    return [meant(child) for child in value] if isinstance(value, list) else value

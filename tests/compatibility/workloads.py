@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests import waits
 from tests.compatibility.wires import Wire
 
 MERGE = "application/merge-patch+json"
@@ -32,13 +33,7 @@ def _now() -> str:
 
 def eventually(what: str, check: Callable[[], Any]) -> Any:
     """What the check returns once that is true; asked again and again, since nobody is told when it is done."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {_PATIENCE_SECONDS:.0f} s: {what}")
+    return waits.blocked_until(check, what, seconds=_PATIENCE_SECONDS)
 
 
 class Nodes:

@@ -6,20 +6,22 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
-from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.contracts.kube_apiserver.api_servers import Authority, Cluster
 from tests.faults.linearizability import Operation, check
 from tests.faults.stored_objects import Action, Answer, Content, Outcome, StoredObject, Verb
 
 Step = Operation[Action, Outcome]
 
 _WEIGHTS = {Verb.GET: 6, Verb.CREATE: 2, Verb.PUT: 2, Verb.SWAP: 3, Verb.REPEAT: 1, Verb.PATCH: 3, Verb.DELETE: 1}
+# Without REPEAT: a PUT of what is there is still a write where it is stored in another form than it would be now.
+CHANGING: Mapping[Verb, int] = {verb: weight for verb, weight in _WEIGHTS.items() if verb != Verb.REPEAT}
 _METHODS = {
     Verb.GET: "GET",
     Verb.CREATE: "POST",
@@ -75,6 +77,16 @@ class Traffic:
     seed: int = 1
     timeout: float = 15.0
     pause: float = 0.002
+    # Which verbs are drawn, and how often.
+    weights: Mapping[Verb, int] = field(default_factory=lambda: _WEIGHTS)
+    # With more than one, what a server does not serve is asked of another, as a client behind a load balancer does.
+    attempts: int = 1
+    # A new connection for each request, with the handshake that comes with it.
+    reconnects: bool = False
+    # Whose certificates the clients have; of the first server where None.
+    authority: Authority | None = None
+    asked: int = 0
+    given_up: int = 0
     history: dict[str, list[Step]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
@@ -91,9 +103,10 @@ class Traffic:
     async def __aenter__(self) -> Traffic:
         first = self.servers[0]
         context = ssl.create_default_context(cadata=first.authority.pem.decode())
-        certificate, key = first.authority.issue("traffic", ["system:masters"])
+        certificate, key = (self.authority or first.authority).issue("traffic", ["system:masters"])
         context.load_cert_chain(first.write("traffic.crt", certificate), first.write("traffic.key", key))
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=0))
+        connector = aiohttp.TCPConnector(ssl=context, limit=0, force_close=self.reconnects)
+        self._session = aiohttp.ClientSession(connector=connector)
         # It repeats a PUT or DELETE by itself whose connection broke; then one request would be two.
         self._session._retry_connection = False
         await self._ask(first, "POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
@@ -130,13 +143,20 @@ class Traffic:
             await asyncio.sleep(self.pause * chance.random() * 2)
             # Some keep to one server, so that one that does not answer leaves clients to the others.
             choice = [*self.servers, chance.choice(self.servers)][client % (len(self.servers) + 1)]
-            await self.once(client, chance, choice, chance.choice(self._names))
+            verb = chance.choices(list(self.weights), list(self.weights.values()))[0]
+            await self._persist(client, chance, choice, chance.choice(self._names), verb)
 
-    async def once(
-        self, client: int, chance: random.Random, server: Cluster, name: str, verb: Verb | None = None
-    ) -> Call:
-        """Send one request and remember what became of it; which one is drawn by lot unless it is given."""
-        verb = verb or chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
+    async def _persist(self, client: int, chance: random.Random, server: Cluster, name: str, verb: Verb) -> None:
+        self.asked += 1
+        at = self.servers.index(server)
+        for attempt in range(self.attempts):
+            call = await self.once(client, chance, self.servers[(at + attempt) % len(self.servers)], name, verb)
+            if call.status in _SERVED:
+                return
+        self.given_up += 1
+
+    async def once(self, client: int, chance: random.Random, server: Cluster, name: str, verb: Verb) -> Call:
+        """Send one request and remember what became of it."""
         self._words += 1
         word = f"w{self._words}"
         seen = self._seen.get((client, name))
@@ -216,6 +236,20 @@ class Traffic:
                     return call.returned - since
             assert time.monotonic() < since + _PATIENCE_SECONDS, f"{verbs}: not within {_PATIENCE_SECONDS:g} s"
             await self.settle(0.05)
+
+    async def until_rewritten(self, since: float) -> None:
+        """Wait until every object was written anew, or deleted, by a request that was called after `since`."""
+
+        def rewritten(steps: list[Step]) -> bool:
+            # What a REPEAT puts may be there already, and is then not written.
+            anew = WRITES - {Verb.REPEAT}
+            return any(
+                each.called >= since and each.action.verb in anew and each.outcome is not None
+                and each.outcome.answer == Answer.DONE
+                for each in steps
+            )  # fmt: skip
+
+        await self._settled(lambda: all(map(rewritten, self.history.values())), since)
 
     async def until_failed(self, since: float, server: Cluster) -> None:
         """Wait until a request to `server` that was called after `since` was not served."""

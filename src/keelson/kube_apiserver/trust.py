@@ -47,7 +47,14 @@ class Trust:
         options = self._options
         if options.tls_cert_file:
             pair = options.tls_cert_file, options.tls_private_key_file
-            reloads.add("serving certificates", pair, lambda: self.context.load_cert_chain(*pair))
+
+            def renew() -> None:
+                # Tried apart first: a certificate whose key does not fit (yet) would take the context's old key away,
+                # and no handshake would succeed until the key is there.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)
+                self.context.load_cert_chain(*pair)
+
+            reloads.add("serving certificates", pair, renew)
 
         async def reload() -> None:
             self._load_authorities()

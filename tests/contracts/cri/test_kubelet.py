@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import ROOT, Cluster
 
 from .containerd_labs import TOOLS, ContainerdLab
@@ -107,11 +108,10 @@ class Node:
         return found
 
     def until(self, holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, f"{what} did not come:\n{self.log()[-6000:]}"
-            # Another process's progress, seen through the API: there is nothing to wait on but time.
-            time.sleep(0.1)
+        try:
+            waits.blocked_until(holds, what, seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()[-6000:]}") from error
 
     def log(self) -> str:
         return (self.folder / "kubelet.log").read_text()

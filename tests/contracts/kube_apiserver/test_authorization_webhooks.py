@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.contracts.kube_apiserver.token_issuers import HttpsServer
 
@@ -170,9 +170,7 @@ async def test_who_can_not_be_asked_fails_closed_or_open_as_configured(cluster: 
         async def open_() -> bool:
             return (await _get(cluster, "ida"))[0] == 200
 
-        async with asyncio.timeout(20):
-            while not await open_():  # noqa: ASYNC110 - what is waited for is another process's doing
-                await asyncio.sleep(0.1)
+        await waits.until(open_)
     finally:
         oracle.broken = False
 

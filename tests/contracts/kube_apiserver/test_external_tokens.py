@@ -14,6 +14,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.contracts.kube_apiserver.token_issuers import HttpsServer, Issuer
 
@@ -121,10 +122,12 @@ async def test_forged_tokens_are_refused(cluster: Cluster, issuer: Issuer) -> No
 async def test_rotated_keys_are_found(cluster: Cluster, issuer: Issuer) -> None:
     old = issuer.token(**_claims(jti="old"))
     issuer.rotate(elliptic=True)
-    async with asyncio.timeout(10):
-        # The keys are fetched again at most once a second.
-        while not isinstance(await _who(cluster, issuer.token(**_claims(jti="new"))), dict):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+
+    async def known() -> bool:
+        return isinstance(await _who(cluster, issuer.token(**_claims(jti="new"))), dict)
+
+    # The keys are fetched again at most once a second.
+    await waits.until(known)
     assert await _who(cluster, old) == 401
 
 
@@ -158,9 +161,7 @@ async def test_the_file_is_read_again_when_it_changes(cluster: Cluster, issuer: 
         found = await _who(cluster, issuer.token(**_claims(jti=str(time.time()))))
         return isinstance(found, dict) and found["username"] == "changed:alice"
 
-    async with asyncio.timeout(15):
-        while not await changed():  # noqa: ASYNC110 - what is waited for is another process's doing
-            await asyncio.sleep(0.1)
+    await waits.until(changed)
 
 
 async def test_a_review_tells_why(cluster: Cluster, issuer: Issuer) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from keelson.client import kubeconfigs
 from keelson.client.rest import Client
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
 pytestmark = pytest.mark.lab
@@ -32,12 +33,6 @@ async def admin(small: Cluster) -> AsyncIterator[Client]:
         yield found
 
 
-async def _eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110 - what is waited for is another process's doing
-            await asyncio.sleep(0.05)
-
-
 async def test_defaults_are_there_and_come_back(admin: Client) -> None:
     names = {each["metadata"]["name"] for each in (await admin.list(LEVELS))["items"]}
     assert names == {"exempt", "catch-all", "system", "node-high", "leader-election", "workload-high", "workload-low",
@@ -48,7 +43,7 @@ async def test_defaults_are_there_and_come_back(admin: Client) -> None:
         told = [condition for each in schemas for condition in (each.get("status") or {}).get("conditions") or ()]
         return len(schemas) == 11 and len(told) == 11 and all(each["status"] == "False" for each in told)
 
-    await _eventually(settled)
+    await waits.until(settled)
 
 
 async def test_a_new_schema_classifies_and_a_missing_level_is_told(small: Cluster, admin: Client) -> None:
@@ -65,9 +60,9 @@ async def test_a_new_schema_classifies_and_a_missing_level_is_told(small: Cluste
         conditions = ((await admin.get(SCHEMAS, "suite")).get("status") or {}).get("conditions") or []
         return [(each["type"], each["status"]) for each in conditions] == [("Dangling", status)]
 
-    await _eventually(lambda: dangling("True"))
+    await waits.until(lambda: dangling("True"))
     made = await admin.create(LEVELS, level)
-    await _eventually(lambda: dangling("False"))
+    await waits.until(lambda: dangling("False"))
     async with small.session("suite-user", []) as session, session.get("/version") as answer:
         assert answer.headers["X-Kubernetes-PF-FlowSchema-UID"] == schema["metadata"]["uid"]
         assert answer.headers["X-Kubernetes-PF-PriorityLevel-UID"] == made["metadata"]["uid"]
@@ -103,7 +98,7 @@ async def test_a_flood_is_held_back_and_others_are_served(small: Cluster, admin:
             async with session.get(path) as answer:
                 return answer.status == 200 and answer.headers["X-Kubernetes-PF-FlowSchema-UID"] == schema
 
-        await _eventually(classified)
+        await waits.until(classified)
 
         async def one(number: int) -> tuple[int, str]:
             async with session.post(path, json={"metadata": {"name": f"flood-{number}"}}) as answer:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.contracts.storage.key_services import KeyService
 
@@ -27,14 +27,17 @@ def _configure(path: Path, *providers: str) -> None:
 
 
 async def _eventually(cluster: Cluster, path: str, status: int) -> None:
-    async with cluster.session() as session, asyncio.timeout(30):
-        while True:
-            with contextlib.suppress(aiohttp.ClientConnectorError):
+    async with cluster.session() as session:
+
+        async def answered() -> bool:
+            try:
                 async with session.get(path) as answer:
-                    if answer.status == status:
-                        return
-            # What is waited for is another process's doing.
-            await asyncio.sleep(0.1)
+                    return answer.status == status
+            except aiohttp.ClientConnectorError:
+                # It is not up yet.
+                return False
+
+        await waits.until(answered, f"{path}: {status}", seconds=30)
 
 
 async def test_secrets_are_kept_with_a_service(tmp_path: Path) -> None:
@@ -64,9 +67,7 @@ async def test_secrets_are_kept_with_a_service(tmp_path: Path) -> None:
             )  # fmt: skip
             return (await cluster.stored(stored)).startswith(prefix)
 
-        async with asyncio.timeout(30):
-            while not await renewed(b"k8s:enc:kms:v2:mine:"):  # noqa: ASYNC110 - another process's doing
-                await asyncio.sleep(0.1)
+        await waits.until(lambda: renewed(b"k8s:enc:kms:v2:mine:"), seconds=30)
         first = await cluster.stored(stored)
         assert b"plain text" not in first
         # What is written with the present key is left alone.

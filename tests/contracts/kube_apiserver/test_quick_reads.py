@@ -12,9 +12,8 @@ import orjson
 import pytest
 
 from keelson.client.rest import Client
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
-
-_PATIENCE_SECONDS = 10.0
 
 
 class Caller:
@@ -77,9 +76,10 @@ async def caller(cluster: Cluster, client: Client, namespace: str) -> AsyncItera
 
 
 async def _until(caller: Caller, path: str, code: int) -> None:
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while (await caller.get(path))[0] != code:  # noqa: ASYNC110 - nothing tells of it but asking
-            await asyncio.sleep(0.02)
+    async def answered() -> bool:
+        return (await caller.get(path))[0] == code
+
+    await waits.until(answered, f"{path}: {code}")
 
 
 async def test_shows_each_write_that_was_acknowledged_before(client: Client, caller: Caller, namespace: str) -> None:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 from cryptography import x509
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Authority, Cluster
 
 pytestmark = pytest.mark.lab
-
-
-async def _eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(15):
-        while not await check():  # noqa: ASYNC110 - what is waited for is another process's doing
-            await asyncio.sleep(0.05)
 
 
 async def _shown(cluster: Cluster) -> int:
@@ -29,6 +23,10 @@ async def _shown(cluster: Cluster) -> int:
     raw = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.transport.abort()
     return x509.load_der_x509_certificate(raw).serial_number
+
+
+async def _logged(cluster: Cluster, text: str) -> bool:
+    return text in cluster.log
 
 
 def _session(cluster: Cluster, authority: Authority, user: str) -> aiohttp.ClientSession:
@@ -44,13 +42,14 @@ async def test_another_serving_certificate_is_shown(tmp_path: Path) -> None:
         certificate, key = cluster.authority.issue("kube-apiserver", names=["localhost"], addresses=["127.0.0.1"])
         # For a moment the two do not fit, and the old ones stay.
         cluster.write("apiserver.crt", certificate)
-        assert await _shown(cluster) in (before, x509.load_pem_x509_certificate(certificate).serial_number)
+        await waits.until(lambda: _logged(cluster, "serving certificates can't be reloaded"))
+        assert await _shown(cluster) == before
         cluster.write("apiserver.key", key)
 
         async def renewed() -> bool:
             return await _shown(cluster) == x509.load_pem_x509_certificate(certificate).serial_number
 
-        await _eventually(renewed)
+        await waits.until(renewed)
 
 
 async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no_longer(tmp_path: Path) -> None:
@@ -72,7 +71,7 @@ async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no
                     # An authority that is not known yet does not get through the handshake.
                     return False
 
-            await _eventually(both)
+            await waits.until(both)
             async with old.get(path) as answer:
                 assert answer.status == 200
             cluster.write("ca.crt", other.pem)
@@ -82,7 +81,7 @@ async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no
                 async with old.get(path) as answer:
                     return answer.status in (401, 403)
 
-            await _eventually(refused)
+            await waits.until(refused)
         assert await both()
         # Extension servers learn it from here; of the old one they may go on to know, as other servers may use it.
         async with _session(cluster, other, "newer") as session:
@@ -93,4 +92,4 @@ async def test_clients_of_a_new_authority_are_let_in_and_those_of_the_old_one_no
                     found: str = (await answer.json())["data"]["client-ca-file"]
                     return other.pem.decode().strip() in found
 
-            await _eventually(published)
+            await waits.until(published)

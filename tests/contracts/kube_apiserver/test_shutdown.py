@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
 pytestmark = pytest.mark.lab
-
-
-async def _eventually(check: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await check():  # noqa: ASYNC110 - what is waited for is another process's doing
-            await asyncio.sleep(0.02)
 
 
 async def test_a_server_leaves_without_cutting_anybody_off(tmp_path: Path) -> None:
@@ -37,19 +31,19 @@ async def test_a_server_leaves_without_cutting_anybody_off(tmp_path: Path) -> No
                     return answer.status == status
 
             # Load balancers see it leave while it still serves.
-            await _eventually(lambda: answers("/readyz", 500))
+            await waits.until(lambda: answers("/readyz", 500))
             assert await answers("/livez", 200)
             assert await answers("/version", 200)
 
             async def withdrawn() -> bool:
                 return not await cluster.stored(lease)
 
-            await _eventually(withdrawn)
+            await waits.until(withdrawn)
             # A request that is under way when the delay is over: its store takes its time.
             os.kill(cluster.etcd.pid, signal.SIGSTOP)
             try:
                 slow = asyncio.create_task(held.get(f"{namespaces}/default"))
-                await _eventually(lambda: answers("/version", 429))
+                await waits.until(lambda: answers("/version", 429))
                 async with late.get("/version") as answer:
                     assert (answer.headers["Retry-After"], answer.headers["Connection"]) == ("5", "close")
                 assert not slow.done()

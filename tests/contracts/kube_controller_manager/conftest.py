@@ -20,6 +20,7 @@ from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.__main__ import control
 from keelson.kube_controller_manager.accounts import AccountClients
 from keelson.kube_controller_manager.contexts import Controller, Settings
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
 _counter = itertools.count()
@@ -80,15 +81,8 @@ def eventually() -> Eventually:
     """Ask until the answer is true, and return it; what was asked last is shown where it never is."""
 
     async def ask(question: Callable[[], Awaitable[Any]]) -> Any:
-        answer = None
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                # Controllers act when they act: nothing tells a client of it but the objects.
-                while not (answer := await question()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            pytest.fail(f"it did not happen within {_PATIENCE:.0f} s")
-        return answer
+        # Controllers act when they act: nothing tells a client of it but the objects.
+        return await waits.until(question, seconds=_PATIENCE)
 
     return ask
 

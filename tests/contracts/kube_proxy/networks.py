@@ -12,10 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from tests import waits
 
 _SERVER = """
 import socket, sys, threading
@@ -81,10 +82,7 @@ def entered(namespace: str) -> Iterator[None]:
 
 def eventually(check: Callable[[], bool], what: str, *, patience: float = 20.0) -> None:
     """Ask until it is so: another process tells nobody when it is done. AssertionError after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not check():
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
-        time.sleep(0.05)
+    waits.blocked_until(check, what, seconds=patience)
 
 
 class Daemon:

@@ -36,7 +36,7 @@ class Wire:
     def request(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
     ) -> tuple[int, Any]:
-        """(status, body) of one request, body as a JSON value."""
+        """(status, body) of one request: a JSON value, or text where it is none, as for a path that nobody serves."""
         connection = http.client.HTTPSConnection(
             self._cluster.address, self._cluster.port, context=self._context, timeout=30
         )
@@ -46,7 +46,10 @@ class Wire:
                 method, path, body=data, headers={"Content-Type": content_type, "Accept": "application/json"}
             )
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            said = answer.read()
+            if answer.headers.get_content_type() != "application/json":
+                return answer.status, said.decode()
+            return answer.status, json.loads(said)
         finally:
             connection.close()
 

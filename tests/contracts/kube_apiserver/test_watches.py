@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
+import select
 import signal
+import ssl
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
@@ -77,3 +82,57 @@ async def test_a_restart_of_the_server_loses_nothing(cluster: Cluster, client: C
     await client.create("configmaps", config_map(namespace, "b"))
     version = listed["metadata"]["resourceVersion"]
     assert await collect(client, namespace, 1, resource_version=version) == [("ADDED", "b")]
+
+
+def test_the_event_of_a_write_is_sent_before_its_answer(cluster: Cluster, client: Client, namespace: str) -> None:
+    """A controller that is answered first takes its informer for current, and works on what it has just changed.
+
+    Both connections end here and a send over the loopback arrives before it returns, so what was sent before an answer
+    can be read when the answer has been.
+    """
+    del client
+    context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
+    certificate, key = cluster.authority.issue("admin", ["system:masters"])
+    context.load_cert_chain(cluster.write("order.crt", certificate), cluster.write("order.key", key))
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    headers = {"Content-Type": "application/merge-patch+json"}
+    ending = threading.Event()
+
+    def connection() -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(cluster.address, cluster.port, context=context, timeout=30)
+
+    def change(one: http.client.HTTPSConnection, name: str, value: int) -> None:
+        one.request("PATCH", f"{path}/{name}", json.dumps({"data": {"n": str(value)}}), headers)
+        answer = one.getresponse()
+        said = answer.read()
+        assert answer.status == 200, said
+
+    def bustle(name: str) -> None:
+        """Requests of others: turns of the server's event loop are long where it has more to do."""
+        with contextlib.closing(connection()) as one:
+            value = 0
+            while not ending.is_set():
+                change(one, name, value := value + 1)
+
+    with contextlib.closing(connection()) as writer, contextlib.closing(connection()) as watcher:
+        for name in ("watched", "other-1", "other-2", "other-3"):
+            writer.request("POST", path, json.dumps(config_map(namespace, name)), {"Content-Type": "application/json"})
+            made = json.loads(writer.getresponse().read())
+        version = made["metadata"]["resourceVersion"]
+        watcher.request("GET", f"{path}?watch=1&fieldSelector=metadata.name=watched&resourceVersion={version}")
+        events = watcher.getresponse()
+        others = [threading.Thread(target=bustle, args=(f"other-{number}",)) for number in (1, 2, 3)]
+        for other in others:
+            other.start()
+        late = 0
+        try:
+            for value in range(100):
+                change(writer, "watched", value)
+                late += not select.select([watcher.sock], [], [], 0)[0]
+                assert json.loads(events.readline())["object"]["data"] == {"n": str(value)}
+        finally:
+            ending.set()
+            for other in others:
+                other.join()
+            events.close()
+        assert late == 0

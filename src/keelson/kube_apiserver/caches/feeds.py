@@ -17,6 +17,7 @@ import asyncio
 import heapq
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -39,6 +40,9 @@ _RETRY_SECONDS = 0.5
 # that has more to do than it can is late in hearing what was told.
 _PROGRESS_SECONDS = 0.1
 _MOST_UNANSWERED = 30
+# How long a write's answer is held back at most for the event of that write. It is a millisecond away nearly always;
+# whoever has to wait longer has a store that is in trouble, and is better served by an answer.
+_TELLING_SECONDS = 0.1
 
 Asker = Callable[[int, "storage_errors.StorageError | None"], None]
 
@@ -69,9 +73,10 @@ class Feed:
     Invariant: `revision` never falls, and every ready collection holds everything up to it.
     """
 
-    def __init__(self, store: Store, root: str = "/registry/") -> None:
+    def __init__(self, store: Store, root: str = "/registry/", *, telling_seconds: float = _TELLING_SECONDS) -> None:
         self._store = store
         self._root = root
+        self._telling_seconds = telling_seconds
         self._sources: dict[str, _Source] = {}
         # Length of prefix in path segments is not fixed (services/specs): sources are found by their prefixes.
         self._by_segment: dict[str, list[_Source]] = {}
@@ -79,6 +84,10 @@ class Feed:
         self.revision = 0
         self.connected = asyncio.Event()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        # Answers that wait for their events, by revision; and the same, by how long they may. Futures that are done
+        # may be in either.
+        self._telling: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._patience: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._sequence = 0
         self._askers: list[Asker] = []
         self._asking = False
@@ -239,10 +248,11 @@ class Feed:
 
     def _advance(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
-        while self._waiting and self._waiting[0][0] <= self.revision:
-            future = heapq.heappop(self._waiting)[2]
-            if not future.done():
-                future.set_result(None)
+        for waiting in (self._waiting, self._telling):
+            while waiting and waiting[0][0] <= self.revision:
+                future = heapq.heappop(waiting)[2]
+                if not future.done():
+                    future.set_result(None)
 
     def _find(self, key: str) -> _Source | None:
         for source in self._by_segment.get(self._segment(key), ()):
@@ -294,6 +304,42 @@ class Feed:
         if self._prodding is None or self._prodding.done():
             self._prodding = self._spawn(self._prod())
         await future
+
+    async def told(self, prefix: str, revision: int) -> None:
+        """Wait until those who watch the resource were told of a write, where anybody does; for a tenth of a second.
+
+        A controller that is answered before its informer hears of the write works on what it has just changed, and
+        upstream's say so and start over. Store and watch are one connection, but what comes second may come a turn of
+        the event loop later: some requests, so some milliseconds.
+        """
+        source = self._sources.get(prefix)
+        if source is None or not source.collection.groups or not self.connected.is_set():
+            return
+        if self.revision >= revision:
+            # What was told in this turn of the event loop is sent at its end, and so would the answer be.
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._sequence += 1
+        heapq.heappush(self._telling, (revision, self._sequence, future))
+        if not self._patience:
+            loop.call_later(self._telling_seconds, self._lose_patience)
+        self._patience.append((loop.time() + self._telling_seconds, future))
+        await future
+
+    def _lose_patience(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._patience and (self._patience[0][0] <= now or self._patience[0][1].done()):
+            future = self._patience.popleft()[1]
+            if not future.done():
+                future.set_result(None)
+        if self._patience:
+            loop.call_later(self._patience[0][0] - now, self._lose_patience)
+        else:
+            # What is left was answered without it.
+            self._telling.clear()
 
     async def _prod(self) -> None:
         """Ask for progress as long as somebody waits for it; the store may leave a request unanswered."""

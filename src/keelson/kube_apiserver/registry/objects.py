@@ -283,6 +283,7 @@ class Objects:
                     await abandon(context, obj, None)
                 return self.item(served, key, stored, 0)
             revision = await self._store.create(key, value, ttl=self._ttl(served))
+            await self._feed.told(served.prefix, revision)
         except storage_errors.KeyExistsError as error:
             await self._abandon(context, served, obj, None)
             raise errors.already_exists(resource.plural, name, group=resource.group) from error
@@ -479,6 +480,7 @@ class Objects:
         if context.dry_run:
             return self.item(served, key, obj, stored.revision)
         revision = await self._store.update(key, value, expected=stored.revision, ttl=self._ttl(served))
+        await self._feed.told(served.prefix, revision)
         return self.item(served, key, obj, revision)
 
     async def remove(self, context: Context, served: Served, stored: Stored, last: Object) -> Item:
@@ -489,6 +491,7 @@ class Objects:
         if context.dry_run:
             return self.item(served, key, obj, stored.revision)
         revision = await self._store.delete(key, expected=stored.revision)
+        await self._feed.told(served.prefix, revision)
         deleted = self.hooks.deleted.get(served.resource.qualified)
         if deleted is not None:
             await deleted(context, last, None)

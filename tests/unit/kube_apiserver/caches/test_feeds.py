@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from keelson.kube_apiserver.caches.feeds import Feed
-from keelson.kube_apiserver.caches.items import Indexer
+from keelson.kube_apiserver.caches.items import Indexer, Item
+from keelson.kube_apiserver.caches.selections import Selection
+from keelson.kube_apiserver.caches.watchers import Watcher
 from keelson.storage import errors
 from keelson.storage.memory import MemoryStore
 from keelson.storage.stores import Batch, Page, Watch
@@ -75,9 +77,16 @@ class Late(MemoryStore):
         return await self.create(PREFIX + name, orjson.dumps({"metadata": {"name": name}}))
 
 
+class _Names:
+    """A wire form that shows what happened to which object."""
+
+    def frame(self, type_: str, item: Item) -> bytes:
+        return f"{type_} {item.key.removeprefix(PREFIX)};".encode()
+
+
 @asynccontextmanager
-async def following(store: Late) -> AsyncIterator[Feed]:
-    feed = Feed(store)
+async def following(store: Late, *, telling_seconds: float = 30) -> AsyncIterator[Feed]:
+    feed = Feed(store, telling_seconds=telling_seconds)
     feed.add(PREFIX, Indexer(()), lambda _key, value: orjson.loads(value))
     task = asyncio.create_task(feed.run())
     try:
@@ -142,3 +151,44 @@ async def test_a_store_that_went_back_is_noticed() -> None:
         await store.put("c")
         assert names((await feed.fresh(PREFIX)).items) == ["a", "c"]
         assert collection.gaps == 1
+
+
+async def test_a_write_is_answered_after_its_event_was_told() -> None:
+    store, told = Late(), list[bytes]()
+    async with following(store) as feed:
+        collection = await feed.ready(PREFIX)
+        collection.join(Watcher(Selection(), _Names(), told.append, lambda: None))
+        store.telling.clear()
+        revisions = [await store.put("a"), await store.put("b")]
+        # The later one asks first, as where answers of the store come in another order.
+        answers = [asyncio.create_task(feed.told(PREFIX, each)) for each in reversed(revisions)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told == []
+        assert not any(answer.done() for answer in answers)
+        store.telling.set()
+        await asyncio.gather(*answers)
+        assert b"".join(told) == b"ADDED a;ADDED b;"
+
+
+async def test_a_write_is_answered_at_once_where_nobody_watches() -> None:
+    store = Late()
+    async with following(store) as feed:
+        await feed.ready(PREFIX)
+        store.telling.clear()
+        revision = await store.put("a")
+        await feed.told(PREFIX, revision)
+        assert feed.revision < revision
+
+
+async def test_an_event_that_does_not_come_keeps_no_answer() -> None:
+    store, told = Late(), list[bytes]()
+    async with following(store, telling_seconds=0.01) as feed:
+        collection = await feed.ready(PREFIX)
+        collection.join(Watcher(Selection(), _Names(), told.append, lambda: None))
+        store.telling.clear()
+        revisions = [await store.put(name) for name in "abc"]
+        await asyncio.gather(*(feed.told(PREFIX, revision) for revision in revisions))
+        assert told == []
+        store.telling.set()
+        assert names((await feed.fresh(PREFIX)).items) == ["a", "b", "c"]

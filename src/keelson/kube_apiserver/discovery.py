@@ -1,6 +1,7 @@
 """Discovery: what the server serves, group by group and all at once (KEP-3352, apidiscovery.k8s.io/v2).
 
-Documents are made from the catalogue when first asked for and kept until the catalogue changes.
+The document of /apis in v2 tells of peers too, unless it is asked for with profile=nopeer (KEP-4020). Documents are
+made from the catalogue when first asked for and kept until the catalogue changes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from keelson.api.meta import Object
 from .aggregation import priorities
 from .aggregation.discoveries import Discoveries, RemoteVersion
 from .aggregation.priorities import Priority
+from .peers.proxies import Peers
 from .registry.catalogues import Catalogue, Served
 from .serving.negotiation import preferences
 
@@ -59,20 +61,23 @@ def _hash(served: Served) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 
-def _aggregated_version(accept: str) -> str:
-    """The version of the aggregated document that a client prefers, "" where it wants the plain one."""
+def _aggregated_version(accept: str) -> tuple[str, bool]:
+    """The version of the aggregated document that a client prefers, and whether peers are to be left out of it.
+
+    The version is "" where it wants the plain one.
+    """
     if "APIGroupDiscoveryList" not in accept:
-        return ""
+        return "", False
     for media, parameters, quality in preferences(accept):
         if media != "application/json" or not quality:
             continue
         if "as" not in parameters:
-            return ""
+            return "", False
         if (parameters["as"], parameters.get("g")) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io"):
             version = parameters.get("v", "")
             if version in _AGGREGATED_VERSIONS:
-                return version
-    return ""
+                return version, parameters.get("profile") == "nopeer"
+    return "", False
 
 
 class _Documents:
@@ -166,9 +171,9 @@ class _Documents:
         rows.sort(key=lambda row: row["name"].partition("/")[0])
         return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
 
-    def aggregated(self, api_version: str, *, legacy: bool) -> bytes:
-        """The APIGroupDiscoveryList of /api or /apis, in v2 or v2beta1, which differ in nothing else."""
-        items = []
+    def aggregated(self, *, legacy: bool) -> list[Object]:
+        """The items of the APIGroupDiscoveryList of /api or /apis."""
+        items: list[Object] = []
         for group, versions in self.versions.items():
             if (group == "") != legacy:
                 continue
@@ -184,14 +189,7 @@ class _Documents:
             if group:
                 metadata["name"] = group
             items.append({"metadata": metadata, "versions": shown})
-        return orjson.dumps(
-            {
-                "kind": "APIGroupDiscoveryList",
-                "apiVersion": f"apidiscovery.k8s.io/{api_version}",
-                "metadata": {},
-                "items": items,
-            }
-        )
+        return items
 
     def _aggregated_row(self, each: Served) -> Object:
         resource = each.resource
@@ -217,11 +215,13 @@ class _Documents:
 class Discovery:
     """The discovery documents of a catalogue that may change."""
 
-    def __init__(self, catalogue: Catalogue, remotes: Discoveries) -> None:
+    def __init__(self, catalogue: Catalogue, remotes: Discoveries, peers: Peers | None = None) -> None:
         self._catalogue = catalogue
         self._remotes = remotes
+        self._peers = peers
         self._documents: _Documents | None = None
-        self._aggregated: dict[tuple[bool, str], tuple[tuple[int, int], bytes, str]] = {}
+        # By (whether of /api, version, whether with peers): the generation, the document and its ETag.
+        self._aggregated: dict[tuple[bool, str, bool], tuple[tuple[int, ...], bytes, str]] = {}
 
     @property
     def _current(self) -> _Documents:
@@ -230,19 +230,39 @@ class Discovery:
             self._documents = _Documents(self._catalogue, self._remotes.versions(), generation)
         return self._documents
 
+    def _whole(self, documents: _Documents, version: str, *, legacy: bool, peered: bool) -> tuple[bytes, str]:
+        """An APIGroupDiscoveryList in v2 or v2beta1, which differ in nothing else, and its ETag."""
+        generation: tuple[int, ...] = documents.generation
+        peers = self._peers if peered else None
+        if peers is not None:
+            generation = (*generation, peers.generation)
+        held = self._aggregated.get((legacy, version, peered))
+        if held is None or held[0] != generation:
+            items = documents.aggregated(legacy=legacy)
+            document = {
+                "kind": "APIGroupDiscoveryList",
+                "apiVersion": f"apidiscovery.k8s.io/{version}",
+                "metadata": {},
+                "items": items if peers is None else peers.merged(items),
+            }
+            body = orjson.dumps(document)
+            etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
+            held = self._aggregated[legacy, version, peered] = (generation, body, etag)
+        return held[1], held[2]
+
     def answer(self, parts: list[str], accept: str, server_address: str) -> tuple[Any, str, str] | None:
         """(document as bytes, its media type, its ETag) at /api… or /apis…, None where there is none."""
         legacy = parts[0] == "api"
         documents = self._current
         if len(parts) == 1:
-            version = _aggregated_version(accept)
+            version, alone = _aggregated_version(accept)
             if version:
-                held = self._aggregated.get((legacy, version))
-                if held is None or held[0] != documents.generation:
-                    body = documents.aggregated(version, legacy=legacy)
-                    etag = '"' + hashlib.sha256(body).hexdigest().upper() + '"'
-                    held = self._aggregated[legacy, version] = (documents.generation, body, etag)
-                return held[1], f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", held[2]
+                # Peers are told of in /apis alone, and only in the stable form of the document.
+                peered = self._peers is not None and not alone and not legacy and version == "v2"
+                body, etag = self._whole(documents, version, legacy=legacy, peered=peered)
+                profile = ";profile=nopeer" if alone else ""
+                media = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList{profile}"
+                return body, media, etag
             if legacy:
                 versions: Object = {
                     "kind": "APIVersions",

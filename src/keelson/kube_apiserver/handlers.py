@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -29,6 +29,9 @@ from .registry.watching import Watches
 from .serving.messages import JSON, Request, Response
 from .serving.negotiation import PROTOBUF, Form, negotiate
 from .serving.request_infos import RequestInfo
+
+if TYPE_CHECKING:
+    from .peers.proxies import Peers
 
 # A handler of one subresource, or of a resource whose objects are not stored.
 Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
@@ -124,6 +127,8 @@ class Handlers:
         self.special: dict[str, Special] = {}
         # Looks once more for a resource that is not in the catalogue: another instance may just have made it.
         self.missing: Callable[[RequestInfo], Awaitable[Served | None]] | None = None
+        # Other instances, which may serve what this one does not; None where nothing is passed on to them.
+        self.peers: Peers | None = None
 
     async def handle(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         """The answer, or None where the connection was streamed to or taken over. Raises StatusError."""
@@ -131,7 +136,7 @@ class Handlers:
         if served is None and self.missing is not None:
             served = await self.missing(info)
         if served is None:
-            raise errors.path_not_found()
+            return await self._elsewhere(request, info, user)
         resource = served.resource
         if info.namespace and not resource.namespaced and resource.plural != "namespaces":
             # A cluster-scoped object has no path below a namespace (CVE-2019-11247).
@@ -167,6 +172,12 @@ class Handlers:
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
         form = negotiate(request.headers.get("accept", ""), custom=served.custom, watch=info.verb == "watch")
         return await method(context, request, served, form)
+
+    async def _elsewhere(self, request: Request, info: RequestInfo, user: User) -> Response | None:
+        names = self.peers.serving(request, info) if self.peers is not None else []
+        if self.peers is None or not names:
+            raise errors.path_not_found()
+        return await self.peers.forward(names, request, info, user)
 
     def _check_custom(self, context: Context, served: Served) -> None:
         verb = context.info.verb

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 
+from keelson.api import resources
 from keelson.component_base import logs
 from keelson.component_base.flags import Parser
 
@@ -18,6 +19,9 @@ from .admission.plugins import KNOWN, UNSUPPORTED
 from .audit.backends import FORMATS
 from .audit.backends import MODES as MODES_OF_AUDIT
 from .authorization.configurations import MODES
+from .registry import enablements
+
+_PEER_GATE = "UnknownVersionInteroperabilityProxy"
 
 
 def parser() -> Parser:
@@ -73,6 +77,9 @@ def parser() -> Parser:
     found.strings("--requestheader-uid-headers", help="headers with the uid")
     found.text("--proxy-client-cert-file", help="certificate shown to aggregated servers")
     found.text("--proxy-client-key-file", help="its key")
+    found.text("--peer-ca-file", help="CA of other instances; with it, what only they serve is passed on to them")
+    found.address("--peer-advertise-ip", help="address under which other instances reach this one")
+    found.text("--peer-advertise-port", help="port for that address")
     # authorisation and admission
     found.strings("--authorization-mode", help=f"modes in order, AlwaysAllow without any: {','.join(MODES)}")
     found.text("--authorization-config", help="AuthorizationConfiguration file, in place of the other flags")
@@ -99,7 +106,7 @@ def parser() -> Parser:
     found.text("--endpoint-reconciler-type", "lease", choices=("lease", "none"), help="who keeps default/kubernetes")
     found.boolean("--enable-aggregator-routing", False, help="reach aggregated servers by endpoints")
     found.mapping("--feature-gates", help="accepted for upstream's sake")
-    found.mapping("--runtime-config", help="accepted for upstream's sake")
+    found.mapping("--runtime-config", help="which built-in groups, versions and resources are served")
     found.text("--tracing-config-file", help="TracingConfiguration file; none is no tracing")
     _add_audit(found)
     logs.add_flags(found)
@@ -204,14 +211,35 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for network in ranges:
         if network.max_prefixlen - network.prefixlen > (20 if network.version == 4 else 64):
             refuse("--service-cluster-ip-range", f"{network} is too large: at most 20 bits (64 for IPv6) of addresses")
+    _check_peers(found, refuse)
     if found.authentication_config and found.oidc_issuer_url:
         refuse("--authentication-config", "can not be used with --oidc-* flags")
     if bool(found.service_account_issuer) != bool(found.service_account_signing_key_file):
         refuse("--service-account-issuer", "goes together with --service-account-signing-key-file")
     if found.service_account_issuer and not found.service_account_key_file:
         refuse("--service-account-key-file", "is needed where service-account tokens are issued")
+    try:
+        enablements.disabled(found.runtime_config, resources.BUILT_IN)
+    except ValueError as error:
+        refuse("--runtime-config", str(error))
     _check_files(found, refuse)
     return found
+
+
+def _check_peers(found: argparse.Namespace, refuse: Callable[[str, str], None]) -> None:
+    port = found.peer_advertise_port
+    if port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        refuse("--peer-advertise-port", f'"{port}" is no port')
+    if _is_off(found, _PEER_GATE):
+        for name in ("peer_ca_file", "peer_advertise_ip", "peer_advertise_port"):
+            if getattr(found, name):
+                refuse(_flag(name), f"requires {_PEER_GATE} feature to be turned on")
+    if found.peer_ca_file and not found.proxy_client_cert_file:
+        refuse("--peer-ca-file", "error building peer proxy handler, proxy-cert-file not specified")
+
+
+def _is_off(found: argparse.Namespace, gate: str) -> bool:
+    return str(found.feature_gates.get(gate, "true")).lower() == "false"
 
 
 def _flag(name: str) -> str:

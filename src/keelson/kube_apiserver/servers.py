@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-import orjson
-
-from keelson.api import errors, meta
+from keelson.api import errors, meta, resources
 from keelson.api.meta import Object
 from keelson.component_base import metrics
 from keelson.component_base.configurations import ConfigurationError
@@ -24,7 +22,6 @@ from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption, Identity, Transformer
 
-from . import versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
 from .admission.configurations import Configurations
@@ -50,7 +47,7 @@ from .bootstrap import instances
 from .bootstrap.instances import Instance
 from .bootstrap.reconcilers import Reconciler
 from .caches.feeds import Feed
-from .chains import Chain, Limits, PathHandler, status_response
+from .chains import Chain, Limits, status_response
 from .compaction import Compactor
 from .discovery import Discovery
 from .extensions.definitions import Definitions
@@ -60,13 +57,16 @@ from .flow_control.gauges import Gauges
 from .flow_control.upkeep import Upkeep as FlowUpkeep
 from .handlers import CUSTOM_SCALE, Handlers
 from .openapi_documents import OpenApi
+from .paths import Paths, health
+from .peers.places import Places
+from .peers.proxies import Peers
 from .proxies import resources as proxied_resources
 from .proxies.kubelets import Kubelets
 from .proxies.logs import Logs
 from .proxies.streams import Streams
 from .quick_reads import Reads
+from .registry import enablements
 from .registry.catalogues import Catalogue
-from .registry.contexts import User
 from .registry.deletions import Deletions
 from .registry.listing import Lists
 from .registry.objects import Objects
@@ -79,7 +79,6 @@ from .services.allocation import Allocation
 from .services.ports import Ports
 from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
-from .serving.messages import Request, Response
 from .serving.request_infos import RequestInfo
 from .subresources.bindings import Bindings
 from .subresources.evictions import Evictions
@@ -119,6 +118,7 @@ class Server:
         root = f"{options.etcd_prefix}/"
         self.feed = Feed(store, root)
         self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
+        self.catalogue.withhold(enablements.disabled(options.runtime_config, resources.BUILT_IN))
         self.encryption: Encryption | None = None
         if options.encryption_provider_config and transformer is None:
             # Which rule holds for a key is known to the catalogue, and how a value is read to the transformer.
@@ -195,6 +195,7 @@ class Server:
         )
         self.tracing = tracing
         self.chain.tracer = tracing.tracer if tracing is not None else None
+        self.peers: Peers | None = None
         self._aggregate()
         self.reads = self._quick_reads()
         self._listener: Listener | None = None
@@ -328,7 +329,14 @@ class Server:
         self.registrations = Registrations(self.catalogue, self.objects, self.deletions, self.routes)
         self.discoveries = Discoveries(self.routes)
         self.open_apis = OpenApis(self.routes, self.discoveries)
-        self.discovery = Discovery(self.catalogue, self.discoveries)
+        self.places = Places(self.store, f"{options.etcd_prefix}/")
+        if options.peer_ca_file:
+            withheld = self._identity_headers
+            self.peers = self.handlers.peers = Peers(
+                self.catalogue, self.objects, self.places, self.routes, transports, options.peer_ca_file, withheld
+            )
+            self.reloads.add("authority of peers", [options.peer_ca_file], self.peers.reload)
+        self.discovery = Discovery(self.catalogue, self.discoveries, self.peers)
 
     @property
     def _identity_headers(self) -> tuple[str, ...]:
@@ -348,22 +356,28 @@ class Server:
         self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
         self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
         self.readyz.add("autoregister-completion", lambda: None if self.registrations.completed else "not finished")
+        if self.peers is not None:
+            peers = self.peers
+            self.readyz.add(
+                "poststarthook/mixed-version-proxy-handler", lambda: None if peers.synced else "not finished"
+            )
         if self.encryption is not None:
             encryption = self.encryption
             self.readyz.add("kms-providers", lambda: encryption.trouble)
         self.livez.add("etcd", self._ask_store)
         self.livez.add("poststarthook/bootstrap", self._hangs_at_start)
         for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
-            handler = self._health(checks)
+            handler = health(checks)
             paths[path] = handler
             prefixes[path + "/"] = handler
-        paths["/metrics"] = self._metrics
+        general = Paths(self.chain, self.discovery, self._address())
+        paths["/metrics"] = general.metrics
         pages = Pages(self.options, lambda: (*paths, *prefixes))
         paths["/statusz"], paths["/flagz"] = pages.statusz, pages.flagz
-        paths["/version"] = paths["/version/"] = self._version
-        paths["/api"] = paths["/api/"] = paths["/apis"] = paths["/apis/"] = self._discover
-        prefixes["/api/"] = prefixes["/apis/"] = self._discover
-        paths["/"] = self._index
+        paths["/version"] = paths["/version/"] = general.version
+        paths["/api"] = paths["/api/"] = paths["/apis"] = paths["/apis/"] = general.discover
+        prefixes["/api/"] = prefixes["/apis/"] = general.discover
+        paths["/"] = general.index
         prefixes["/openapi/"] = OpenApi(self.catalogue, self.open_apis).handle
         if self.tokens is not None:
             uri = self.options.service_account_jwks_uri or f"https://{self._address()}{openid.KEYS}"
@@ -393,49 +407,6 @@ class Server:
     def _hangs_at_start(self) -> str | None:
         late = time.monotonic() - self._created > self.options.livez_grace_period
         return "not finished" if late and not self._started else None
-
-    def _health(self, checks: Checks) -> PathHandler:
-        async def answer(request: Request, info: RequestInfo, _user: User) -> Response:
-            _, endpoint, *rest = info.path.rstrip("/").split("/")
-            status, text = await checks.report(
-                endpoint,
-                only="/".join(rest),
-                excluded=frozenset(request.query.get("exclude", [])),
-                verbose="verbose" in request.query,
-            )
-            headers = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache, private"))
-            return Response(status, text.encode(), "text/plain; charset=utf-8", headers)
-
-        return answer
-
-    async def _metrics(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
-        return Response(200, metrics.render(), metrics.CONTENT_TYPE)
-
-    async def _version(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
-        return Response(200, orjson.dumps(versions.info(), option=orjson.OPT_INDENT_2))
-
-    async def _index(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
-        return Response(200, orjson.dumps({"paths": sorted(self.chain.paths)}))
-
-    async def _discover(self, request: Request, info: RequestInfo, user: User) -> Response | None:
-        parts = info.path.strip("/").split("/")
-        below = ["", *parts[1:]] if parts[0] == "api" else parts[1:]
-        if self.chain.elsewhere is not None and len(below) > 1:
-            remote = self.chain.elsewhere(below[0], below[1])
-            if remote is not None:
-                return await remote(request, info, user)
-        if info.verb not in ("get", "head"):
-            raise errors.method_not_allowed(info.verb, info.path)
-        found = self.discovery.answer(parts, request.headers.get("accept", ""), self._address())
-        if found is None:
-            raise errors.path_not_found()
-        body, media_type, etag = found
-        headers: list[tuple[str, str]] = [("Vary", "Accept")]
-        if etag:
-            headers += [("ETag", etag), ("Cache-Control", "public")]
-            if request.headers.get("if-none-match") == etag:
-                return Response(304, b"", media_type, headers)
-        return Response(200, body, media_type, headers)
 
     def _address(self) -> str:
         return f"{self.options.advertise_address or self.options.bind_address}:{self.options.secure_port}"
@@ -566,20 +537,30 @@ class Server:
             except (StorageError, errors.StatusError) as error:
                 log.warning("start-up waits for the store: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
-        if self.options.endpoint_reconciler_type == "lease":
-            await instance.renew()
-            self._instance = instance
-            stack.callback(asyncio.create_task(instance.run()).cancel)
+        await instance.renew()
+        self._instance = instance
+        stack.callback(asyncio.create_task(instance.run()).cancel)
+        if self.peers is not None:
+            stack.callback(asyncio.create_task(self.peers.run(instance.identity)).cancel)
         self._started = True
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:
+        options = self.options
+        address = instances.advertised(options)
+        place = (address, self.port)
+        if options.peer_advertise_ip and options.peer_advertise_port:
+            place = (options.peer_advertise_ip, int(options.peer_advertise_port))
         return Instance(
             self.catalogue,
             self.objects,
+            self.deletions,
             self.store,
             reconciler,
-            address=instances.advertised(self.options),
+            address=address,
             port=self.port,
             service_address=str(self.service_networks[0][1]),
-            root=f"{self.options.etcd_prefix}/",
+            root=f"{options.etcd_prefix}/",
+            places=self.places,
+            place=place,
+            publishes=options.endpoint_reconciler_type == "lease",
         )

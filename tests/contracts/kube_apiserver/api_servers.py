@@ -292,6 +292,10 @@ class Cluster:
             *self._flags,
         ]
 
+    def add_flags(self, *flags: str) -> None:
+        """More flags, such as hang on the port, for a server that was not started yet."""
+        self._flags += flags
+
     def start_server(self) -> None:
         """Start the API server and wait until it is ready."""
         self.launch_server()

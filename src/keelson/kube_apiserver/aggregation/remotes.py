@@ -11,12 +11,12 @@ import base64
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
-from keelson.kube_apiserver.proxies import addresses, headers
+from keelson.kube_apiserver.proxies import addresses, documents, headers
 from keelson.kube_apiserver.proxies.backends import Backend, BackendError, Target
+from keelson.kube_apiserver.proxies.documents import Fetched
 from keelson.kube_apiserver.proxies.forwarding import forward
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.services.resolvers import ResolveError, Resolver
@@ -28,20 +28,10 @@ from .services import Reference, reference
 
 AVAILABLE = "Available"
 _CONNECT_SECONDS = 5.0
-_MOST_DOCUMENT_BYTES = 64 << 20
 
 
 class RemoteError(Exception):
     """An aggregated server that does not answer as it should; the text says what happened."""
-
-
-class Fetched(NamedTuple):
-    """A document of an aggregated server."""
-
-    status: int
-    body: bytes
-    content_type: str
-    etag: str
 
 
 class Transports:
@@ -170,19 +160,7 @@ class Remote:
             raise RemoteError(str(error)) from error
 
     async def _fetched(self, path: str, accept: str, etag: str) -> Fetched:
-        target = await self._target()
-        backend = await Backend.connect(target, _CONNECT_SECONDS)
-        try:
-            sent = [("Host", target.authority), ("Accept", accept), ("Connection", "close")]
-            if etag:
-                sent.append(("If-None-Match", etag))
-            sent += identities.of_user(identities.AGGREGATOR)
-            answer = await backend.send("GET", path, sent)
-            body = bytearray()
-            async for chunk in backend.chunks():
-                body += chunk
-                if len(body) > _MOST_DOCUMENT_BYTES:
-                    raise RemoteError(f"{path}: the document is too large")
-            return Fetched(answer.status, bytes(body), answer.header("content-type"), answer.header("etag"))
-        finally:
-            backend.close()
+        sent = [("Accept", accept), *identities.of_user(identities.AGGREGATOR)]
+        if etag:
+            sent.append(("If-None-Match", etag))
+        return await documents.fetch(await self._target(), path, sent)

@@ -25,12 +25,13 @@ async def forward(
     *,
     relocate: Callable[[str], str] | None,
     unreachable: str,
+    noted: Callable[[int], None] | None = None,
 ) -> Response | None:
     """Pass the request on as `path` (with its query) under the headers `sent`; None once the answer was streamed.
 
     `relocate` makes the Location of an answer one that leads through the proxy; None refuses redirects, because a
     client would follow them with its own credentials (CVE-2022-3172). Raises StatusError 503, whose message begins
-    with `unreachable`, where the other end gives no answer.
+    with `unreachable`, where the other end gives no answer; `noted` is told the status of the answer that it gives.
     """
     try:
         length = request.headers.get("content-length", "")
@@ -43,6 +44,8 @@ async def forward(
         )
     except BackendError as error:
         raise errors.unavailable(f"{unreachable}: {error}") from error
+    if noted is not None:
+        noted(answer.status)
     if answer.status == 101:
         if not headers.is_upgrade(request.headers):
             raise errors.unavailable("the proxied server switches protocols though nobody asked for it")

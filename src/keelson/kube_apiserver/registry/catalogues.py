@@ -90,6 +90,8 @@ class Catalogue:
         self.transformer = transformer
         self._root = root
         self._served: dict[tuple[str, str, str], Served] = {}
+        # Built-in resources that are not served, though the server itself may need their objects (--runtime-config).
+        self._withheld: dict[tuple[str, str, str], Served] = {}
         self._collections: dict[str, Collection] = {}
         self._by_prefix: dict[str, str] = {}
         # Raised with every change, so that documents made of the catalogue know when they are stale.
@@ -125,6 +127,13 @@ class Catalogue:
                 collection.expire()
         self.generation += 1
 
+    def withhold(self, resources: Iterable[Resource]) -> None:
+        """Serve these built-in resources to nobody; `named` and `collection` still know them."""
+        for resource in resources:
+            key = (resource.group, resource.version, resource.plural)
+            self._withheld[key] = self._served.pop(key)
+        self.generation += 1
+
     def resource_of(self, key: str) -> str:
         """Whose objects lie at a storage key: "secrets", "deployments.apps", or "" for what is no resource's."""
         for prefix, qualified in self._by_prefix.items():
@@ -152,7 +161,8 @@ class Catalogue:
     def named(self, qualified: str) -> Served:
         """A built-in resource by `resources.lookup`'s name."""
         resource = resources.lookup(qualified)
-        return self._served[resource.group, resource.version, resource.plural]
+        key = (resource.group, resource.version, resource.plural)
+        return self._served.get(key) or self._withheld[key]
 
     def __iter__(self) -> Iterator[Served]:
         return iter(list(self._served.values()))

@@ -16,7 +16,8 @@ from components.role_variables import Cluster, Member
 from components.secrets import Secrets
 from components.verification import Subject, Verification, VerificationArgs
 from components.virtual_machines import VirtualMachines, VirtualMachinesArgs
-from stacks import settings
+from stacks import networks, settings
+from stacks.values import SettingsError
 
 clone = Path(__file__).resolve().parent.parent
 lab_id = settings.lab_id(str(clone))
@@ -24,7 +25,7 @@ try:
     stack = settings.of_project(
         pulumi.runtime.config.CONFIG.get(), namespace=pulumi.get_project(), stack=pulumi.get_stack(), clone_id=lab_id
     )
-except settings.SettingsError as error:
+except SettingsError as error:
     # By this status the language host knows that the operator was told; after any other it adds an error of its own.
     pulumi.log.error(str(error))
     raise SystemExit(32) from None
@@ -105,7 +106,7 @@ cluster = Cluster(
     service_network=stack.service_network,
     dns_address=stack.dns_address,
     cluster_domain=stack.cluster_domain,
-    node_pod_prefix=settings.NODE_POD_PREFIX,
+    node_pod_prefix=networks.NODE_POD_PREFIX,
     cluster_token=f"{lab_id}-{stack.stack}",
     bootstrap_token=secrets.bootstrap_token,
     encryption_key=secrets.encryption_key,

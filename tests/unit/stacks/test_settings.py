@@ -6,7 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from stacks import settings
+from stacks import networks, settings
+from stacks.values import SettingsError
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGa9"
 
@@ -46,7 +47,7 @@ def test_three_control_plane_hosts_share_a_virtual_address() -> None:
 
 
 def test_stacks_of_one_clone_never_share_a_network() -> None:
-    stacks = [settings.derive_networks("0a1b2c", name) for name in ("dev", "ha", "vm", "metal", "test", "mine")]
+    stacks = [networks.derive("0a1b2c", name) for name in ("dev", "ha", "vm", "metal", "test", "mine")]
     for one, other in combinations(stacks, 2):
         for key, network in one.items():
             assert not ipaddress.ip_network(network).overlaps(ipaddress.ip_network(other[key]))
@@ -117,7 +118,7 @@ def test_adopted_machines_keep_what_was_said_of_them() -> None:
     ],
 )
 def test_bad_configuration_names_its_key(config: dict[str, str], key: str) -> None:
-    with pytest.raises(settings.SettingsError) as caught:
+    with pytest.raises(SettingsError) as caught:
         parse(config)
     assert caught.value.key == key
     assert str(caught.value).startswith(f"keelson:{key}: ")
@@ -125,7 +126,7 @@ def test_bad_configuration_names_its_key(config: dict[str, str], key: str) -> No
 
 
 def test_a_stack_name_that_cannot_name_hosts_is_refused() -> None:
-    with pytest.raises(settings.SettingsError, match="host names"):
+    with pytest.raises(SettingsError, match="host names"):
         parse(stack="Prod_1")
 
 

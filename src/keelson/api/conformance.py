@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from keelson.api import scalars
 from keelson.api.schemas import MISSING, Schema
 
@@ -326,36 +328,109 @@ def conform(value: dict[str, Any], schema: Schema) -> list[str]:
 # -- custom resources -------------------------------------------------------------------------------------------------
 
 
-def prune(value: Any, schema: Schema, path: str = "") -> list[str]:
+def prune(
+    value: Any, schema: Schema, path: str = "", *, salvage: bool = False, quiet_metadata: bool = False
+) -> list[str]:
     """Drops, in place, what a structural schema does not name; returns the paths of what was dropped.
 
-    Nulls go too where the field has a default and is not nullable, so that the default takes their place.
+    Nulls go too where the field is not nullable, unless a default is to take their place. The metadata of embedded
+    resources takes the shape of every object's; where it has wrong types a MismatchError says so, or, with `salvage`,
+    as for what comes out of the store, the fields that have them go. `quiet_metadata` leaves out what it drops of it.
     """
     unknown: list[str] = []
-    _prune(value, schema, path, unknown)
+    _Pruning(unknown, [] if quiet_metadata else unknown, salvage=salvage).visit(value, schema, path)
     return unknown
 
 
-def _prune(value: Any, schema: Schema, path: str, unknown: list[str]) -> None:
-    if isinstance(value, list):
-        if schema.items is not None:
-            for index, child in enumerate(value):
-                _prune(child, schema.items, f"{path}[{index}]", unknown)
-        return
-    if not isinstance(value, dict):
-        return
-    if schema.name and not schema.additional_properties and not schema.preserve_unknown:
-        # A node of a built-in definition (ObjectMeta): nulls vanish as they do there.
-        for key in [key for key, child in value.items() if child is None and key in schema.properties]:
-            del value[key]
-    for key in list(value):
-        where = f"{path}.{key}" if path else key
-        node = schema.properties.get(key, schema.additional_properties)
-        if node is None:
-            if not schema.preserve_unknown and schema.type in ("object", ""):
-                unknown.append(where)
+def shape_metadata(obj: dict[str, Any], schema: Schema, path: str = "", *, salvage: bool = False) -> list[str]:
+    """Brings an object's metadata into the shape of `schema`, ObjectMeta, in place; returns the unknown fields' paths.
+
+    Raises MismatchError; with `salvage`, what has a wrong type goes instead.
+    """
+    metadata = obj.get("metadata")
+    if metadata is None:
+        obj.pop("metadata", None)
+        return []
+    where = f"{path}.metadata" if path else "metadata"
+    if not isinstance(metadata, dict):
+        if salvage:
+            del obj["metadata"]
+            return []
+        raise MismatchError(f"json: cannot unmarshal {_json_type(metadata)} into Go value of type v1.ObjectMeta")
+    try:
+        return [f"{where}.{each}" for each in conform(metadata, schema)]
+    except MismatchError:
+        if not salvage:
+            raise
+    for key in list(metadata):
+        single = {key: metadata.pop(key)}
+        try:
+            conform(single, schema)
+        except MismatchError:
+            continue
+        metadata.update(single)
+    return []
+
+
+class _Pruning:
+    """One walk; `unknown` collects the paths of what it dropped, `of_metadata` those within embedded metadata."""
+
+    def __init__(self, unknown: list[str], of_metadata: list[str], *, salvage: bool) -> None:
+        self._unknown = unknown
+        self._of_metadata = of_metadata
+        self._salvage = salvage
+
+    def visit(self, value: Any, schema: Schema, path: str) -> None:
+        if isinstance(value, list):
+            if schema.items is not None:
+                for index, child in enumerate(value):
+                    self.visit(child, schema.items, f"{path}[{index}]")
+            return
+        if not isinstance(value, dict):
+            return
+        if schema.name and not schema.additional_properties and not schema.preserve_unknown:
+            # A node of a built-in definition (ObjectMeta): nulls vanish as they do there.
+            for key in [key for key, child in value.items() if child is None and key in schema.properties]:
                 del value[key]
-        elif value[key] is None and node.default is not MISSING and not node.nullable:
+        if schema.embedded_resource:
+            self._embedded(value, schema, path)
+        for key in list(value):
+            if schema.embedded_resource and key in _TYPE_META:
+                continue
+            where = f"{path}.{key}" if path else key
+            node = schema.properties.get(key, schema.additional_properties)
+            if node is None:
+                if not schema.preserve_unknown and schema.type in ("object", ""):
+                    self._unknown.append(where)
+                    del value[key]
+            elif value[key] is None:
+                # A named field that is absent gets its default; a key that is absent would get none.
+                if not node.nullable and (key in schema.properties or node.default is MISSING):
+                    del value[key]
+            else:
+                self.visit(value[key], node, where)
+
+    def _embedded(self, value: dict[str, Any], schema: Schema, path: str) -> None:
+        """Type and metadata of an embedded resource: of their types, whatever its schema says."""
+        for key in ("apiVersion", "kind"):
+            found = value.get(key, "")
+            if isinstance(found, str):
+                continue
+            if not self._salvage:
+                raise MismatchError(f"{path}.{key}: Invalid value: {_shown(found)}: must be a string")
             del value[key]
-        else:
-            _prune(value[key], node, where, unknown)
+        if "metadata" not in value:
+            return
+        try:
+            found = shape_metadata(value, schema.properties["metadata"], path, salvage=self._salvage)
+        except MismatchError as error:
+            where = f"{path}.metadata: Invalid value: {_shown(value['metadata'])}"
+            raise MismatchError(f"{where}: {error}") from error
+        self._of_metadata.extend(found)
+
+
+_TYPE_META = ("apiVersion", "kind", "metadata")
+
+
+def _shown(value: Any) -> str:
+    return orjson.dumps(value).decode()

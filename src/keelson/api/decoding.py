@@ -131,8 +131,8 @@ def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tu
     return value, twice
 
 
-def _check_type(obj: meta.Object, typed: Typed) -> None:
-    """Fills in an absent apiVersion and kind, refuses others than the request's."""
+def _check_type(obj: meta.Object, typed: Typed, *, custom: bool = False) -> None:
+    """Fills in an absent apiVersion and kind, refuses others than the request's: a custom object's kind as invalid."""
     api_version, kind = obj.get("apiVersion"), obj.get("kind")
     if api_version == typed.api_version and kind == typed.kind:
         return
@@ -144,6 +144,11 @@ def _check_type(obj: meta.Object, typed: Typed) -> None:
         )
     if not kind:
         obj["kind"] = typed.kind
+    elif kind != typed.kind and custom:
+        group = typed.api_version.rpartition("/")[0]
+        message = f"Invalid value: {orjson.dumps(kind).decode()}: must be {typed.kind}"
+        cause = errors.cause("kind", "FieldValueInvalid", message)
+        raise errors.invalid(typed.kind, meta.name(obj), [cause], group=group)
     elif kind != typed.kind:
         raise errors.bad_request(f"the kind in the data ({kind}) does not match the expected kind ({typed.kind})")
 
@@ -173,10 +178,11 @@ def conform(
 
 def shape(obj: meta.Object, typed: Typed, *, schema: Schema | None = None) -> list[str]:
     """`conform` without an opinion: the same in-place change; returns the paths of the unknown fields it dropped."""
-    _check_type(obj, typed)
+    _check_type(obj, typed, custom=schema is not None)
     try:
         if schema is not None:
-            return _conform_metadata(obj) + conformance.prune(obj, schema)
+            # A custom resource's own fields are judged by its CRD; its metadata has the types of every object's.
+            return conformance.shape_metadata(obj, schemas.object_meta()) + conformance.prune(obj, schema)
         return conformance.conform(obj, schemas.of(typed))
     except conformance.MismatchError as error:
         raise errors.bad_request(f"{_cannot_handle(typed)}: {error}") from error
@@ -187,19 +193,6 @@ def warnings(complaints: Iterable[str]) -> list[str]:
     return [
         line.strip() for complaint in complaints for line in complaint.removeprefix(f"{_YAML_ERRORS}\n").splitlines()
     ]
-
-
-def _conform_metadata(obj: meta.Object) -> list[str]:
-    """A custom resource's own fields are judged by its CRD; its metadata has the types of every object's."""
-    metadata = obj.get("metadata")
-    if metadata is None:
-        obj.pop("metadata", None)
-        return []
-    if not isinstance(metadata, dict):
-        raise conformance.MismatchError(
-            f"json: cannot unmarshal {type(metadata).__name__} into Go struct field .metadata of type v1.ObjectMeta"
-        )
-    return [f"metadata.{path}" for path in conformance.conform(metadata, schemas.object_meta())]
 
 
 def _cannot_handle(typed: Typed) -> str:

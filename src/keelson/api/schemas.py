@@ -74,6 +74,7 @@ class Schema:
 
     __slots__ = (
         "additional_properties",
+        "branches",
         "compiled",
         "constraints",
         "default",
@@ -85,13 +86,13 @@ class Schema:
         "map_type",
         "merge_key",
         "name",
-        "names",
         "nullable",
         "patch_strategies",
         "preserve_unknown",
         "properties",
         "required",
         "rules",
+        "stated",
         "type",
     )
 
@@ -115,8 +116,11 @@ class Schema:
         self.constraints: Mapping[str, Any] = _NONE
         # The closure that `conformance` made of this node; a copy differs in markers only and may share it.
         self.compiled: Callable[[Any], Any] | None = None
-        # What a CRD's root schema says of metadata.name and metadata.generateName.
-        self.names: Schema | None = None
+        # What a CRD says of the apiVersion, kind and metadata of its objects or of an embedded resource, whose shape is
+        # every object's all the same.
+        self.stated: Mapping[str, Schema] = _NONE
+        # What `validation.structural` made of allOf, anyOf, oneOf and not; None before it was asked.
+        self.branches: Any = None
         # What `validation.rules` made of the rules at and below this node; None before it was asked.
         self.rules: Any = None
 
@@ -272,7 +276,8 @@ def _structural_node(node: Mapping[str, Any]) -> Schema:
     schema.required = frozenset(node.get("required", ()))
     schema.preserve_unknown = bool(node.get("x-kubernetes-preserve-unknown-fields"))
     schema.embedded_resource = bool(node.get("x-kubernetes-embedded-resource"))
-    schema.default = node.get("default", MISSING)
+    # To default to null is to default to nothing.
+    schema.default = MISSING if node.get("default") is None else node["default"]
     _markers(schema, node)
     if node.get("x-kubernetes-int-or-string"):
         schema.type, schema.format = "", "int-or-string"
@@ -293,8 +298,14 @@ def _structural_node(node: Mapping[str, Any]) -> Schema:
     return schema
 
 
+_TYPE_META = ("apiVersion", "kind", "metadata")
+
+
 def _add_type_meta(schema: Schema) -> None:
     """Every resource has these, whatever its CRD says of them (CustomResourceDefinition v1, "embedded resource")."""
+    stated = {key: schema.properties[key] for key in _TYPE_META if key in schema.properties}
+    if stated:
+        schema.stated = MappingProxyType(stated)
     text = Schema()
     text.type = "string"
     schema.properties["apiVersion"] = text
@@ -310,7 +321,5 @@ def structural(open_api_v3_schema: Mapping[str, Any], *, root: bool = True) -> S
     schema = _structural_node(open_api_v3_schema)
     if root:
         schema.type = "object"
-        names = schema.properties.get("metadata")
-        schema.names = names if names is not None and names.properties else None
         _add_type_meta(schema)
     return schema

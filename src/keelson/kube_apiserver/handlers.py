@@ -104,6 +104,8 @@ def success(served: Served, item: Item, name: str) -> Object:
 # Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
 _RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationcontrollers", "resourcequotas",
                               "persistentvolumes", "persistentvolumeclaims", "serviceaccounts"})  # fmt: skip
+# What can be done to all namespaces at once.
+_ACROSS_NAMESPACES = frozenset({"list", "watch"})
 
 
 class Handlers:
@@ -167,8 +169,11 @@ class Handlers:
             return await self.subresource(context, request, served)
         if info.verb not in resource.verbs:
             raise errors.method_not_allowed(info.verb or request.method, resource.qualified)
-        if resource.namespaced and not info.namespace and info.verb == "create":
-            raise errors.method_not_allowed("create", resource.qualified)
+        if resource.namespaced and not info.namespace and info.verb not in _ACROSS_NAMESPACES:
+            if served.custom:
+                raise errors.path_not_found()
+            if info.verb == "create":
+                raise errors.method_not_allowed("create", resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
         form = negotiate(request.headers.get("accept", ""), custom=served.custom, watch=info.verb == "watch")
         return await method(context, request, served, form)

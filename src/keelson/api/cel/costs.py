@@ -64,4 +64,7 @@ def _call(node: Call) -> int:
 def excess(cost: int, limit: int) -> str:
     """How often a cost is the limit, as messages tell it."""
     factor = cost / limit
-    return "more than 100x" if factor > 100 else f"{factor:.1f}x"
+    if factor > 100:
+        return "more than 100x"
+    # Nobody is told that something exceeds its budget by 1.0.
+    return f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"

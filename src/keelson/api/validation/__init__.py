@@ -7,7 +7,8 @@ The rules are those of the API reference and the API conventions ("Validation").
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
@@ -93,7 +94,19 @@ def validate_update(resource: Resource, new: Object, old: Object, *, subresource
     return found
 
 
-def validate_structural(schema: Schema, obj: Object, old: Object | None = None) -> Causes:
-    """What is wrong with a custom resource by its CRD version's schema; what didn't change from `old` is let be."""
-    found = structural.validate(schema, obj, old)
+def validate_structural(
+    schema: Schema,
+    obj: Object,
+    old: Object | None = None,
+    *,
+    subresource: str = "",
+    scale: Mapping[str, Any] | None = None,
+) -> Causes:
+    """What is wrong with a custom resource by its CRD version's schema; what didn't change from `old` is let be.
+
+    `subresource` is the one written, "" for the object; `scale` what the version says of its scale subresource.
+    """
+    found = structural.validate(schema, obj, old, subresource=subresource)
+    if scale is not None:
+        found += structural.scale_causes(scale, obj, subresource=subresource)
     return found + rules.validate(schema, obj, old, found=found)

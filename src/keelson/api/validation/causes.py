@@ -38,9 +38,14 @@ def immutable(path: str, value: Any) -> Cause:
     return invalid(path, value, IMMUTABLE)
 
 
-def unsupported(path: str, value: Any, supported: Iterable[str]) -> Cause:
-    """The value is none of an enumeration's."""
-    listed = ", ".join(f'"{item}"' for item in sorted(supported))
+def wrong_type(path: str, found: Any, detail: str) -> Cause:
+    """The value has another JSON type than its schema says."""
+    return cause(path, "FieldValueTypeInvalid", f"Invalid value: {_shown(found)}: {detail}")
+
+
+def unsupported(path: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> Cause:
+    """The value is none of an enumeration's, whose values are told in their order where they are `ordered`."""
+    listed = ", ".join(f'"{item}"' for item in (supported if ordered else sorted(supported)))
     return cause(path, "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {listed}")
 
 
@@ -61,12 +66,12 @@ def not_found(path: str, value: Any) -> Cause:
 
 def too_long(path: str, limit: int) -> Cause:
     """The value has more bytes than the limit."""
-    return cause(path, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes")
+    return cause(path, "FieldValueTooLong", f"Too long: may not be more than {limit} byte{'s' * (limit != 1)}")
 
 
 def too_many(path: str, count: int, limit: int) -> Cause:
     """The list or map has more items than the limit."""
-    return cause(path, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+    return cause(path, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} item{'s' * (limit != 1)}")
 
 
 def one_of(out: Causes, path: str, value: Any, supported: Iterable[str]) -> None:

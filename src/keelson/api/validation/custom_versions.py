@@ -1,62 +1,74 @@
-"""The rules for one version of a CRD beside its schema's structure: columns, selectable fields, defaults, metadata.
+"""The rules for one version of a CRD beside its schema: columns, selectable fields, subresources, deprecation.
 
-Sources: apiextensions.k8s.io/v1 CustomResourceDefinitionVersion; KEP-4358 for selectable fields; KEP-1111 for groups
-that belong to the Kubernetes community.
+Sources: apiextensions.k8s.io/v1 CustomResourceDefinitionVersion; KEP-4358 for selectable fields. Complaints name the
+fields as upstream's internal version does.
 """
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from keelson.api import conformance, meta
 from keelson.api.meta import Object
-from keelson.api.schemas import structural
-from keelson.api.tables import paths
 from keelson.api.validation import causes
-from keelson.api.validation import structural as structural_values
 from keelson.api.validation.causes import Causes
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-_COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password", "binary")
+_COLUMN_FORMATS = ("binary", "byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _MOST_FIELDS = 8
 _FIELD = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 _SELECTABLE = ("boolean", "integer", "string")
-_METADATA_FIELDS = ("generateName", "name")
-_APPROVAL = "api-approved.kubernetes.io"
+_MOST_WARNING = 256
 
 
-def approval(out: Causes, obj: Object, group: str) -> None:
-    """A CRD in a group of the community says who approved it."""
-    if group not in ("k8s.io", "kubernetes.io") and not group.endswith((".k8s.io", ".kubernetes.io")):
-        return
-    path = f"metadata.annotations[{_APPROVAL}]"
-    text = meta.annotations(obj).get(_APPROVAL, "")
-    if not text:
-        detail = f'protected groups must have approval annotation "{_APPROVAL}"'
-        out.append(causes.required(path, f"{detail}, see https://github.com/kubernetes/enhancements/pull/1111"))
-    elif not text.startswith("unapproved") and "://" not in text:
-        detail = f'protected groups must have approval annotation "{_APPROVAL}" with either a URL or a reason'
-        out.append(causes.invalid(path, text, f'{detail} starting with "unapproved"'))
-
-
-def details(out: Causes, path: str, version: Mapping[str, Any]) -> None:
-    """Everything about a version that its schema's structure does not say."""
-    schema = version["schema"]["openAPIV3Schema"]
+def details(out: Causes, path: str, version: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
+    """Everything about a version but its name and schema; `old` is the same version before an update."""
+    _deprecation(out, f"{path}.deprecationWarning", version)
+    subresources(out, f"{path}.subresources", version.get("subresources") or {})
     _columns(out, f"{path}.additionalPrinterColumns", version.get("additionalPrinterColumns") or [])
-    _fields(out, f"{path}.selectableFields", version.get("selectableFields") or [], schema)
-    where = f"{path}.schema.openAPIV3Schema"
-    metadata = (schema.get("properties") or {}).get("metadata") or {}
-    for name in metadata.get("properties") or {}:
-        if name not in _METADATA_FIELDS:
-            detail = "must not specify anything other than name and generateName, but metadata is implicitly specified"
-            out.append(causes.forbidden(f"{where}.properties[metadata]", detail))
+    fields = version.get("selectableFields") or []
+    kept = old is not None and fields == (old.get("selectableFields") or [])
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+    _fields(out, f"{path}.selectableFields", fields, schema, any_number=kept)
+
+
+def _deprecation(out: Causes, path: str, version: Mapping[str, Any]) -> None:
+    warning = version.get("deprecationWarning")
+    if warning is None:
+        return
+    if not version.get("deprecated"):
+        out.append(causes.invalid(path, warning, "can only be set for deprecated versions"))
+        return
+    if len(warning.encode()) > _MOST_WARNING:
+        out.append(causes.invalid(path, warning, f"must be <= {_MOST_WARNING} characters long"))
+    if not warning:
+        out.append(causes.invalid(path, warning, "must not be an empty string"))
+    for index, character in enumerate(warning):
+        if not character.isprintable():
+            detail = "must only contain printable UTF-8 characters; non-printable character found at index"
+            out.append(causes.invalid(path, warning, f"{detail} {index}"))
             break
-    if "default" in schema:
-        out.append(causes.forbidden(f"{where}.default", "must not be set at the root"))
-    _defaults(out, where, schema)
+
+
+def subresources(out: Causes, path: str, found: Mapping[str, Any]) -> None:
+    """The paths of the scale subresource: below spec, below status, below either."""
+    scale = found.get("scale")
+    if scale is None:
+        return
+    for field, bases, where in (
+        ("specReplicasPath", (".spec.",), ".spec"),
+        ("statusReplicasPath", (".status.",), ".status"),
+        ("labelSelectorPath", (".spec.", ".status."), "either .spec or .status"),
+    ):
+        text, named = scale.get(field) or "", f"{path}.scale.{field}"
+        if not text:
+            if field != "labelSelectorPath":
+                out.append(causes.required(named))
+        elif not text.startswith("."):
+            out.append(causes.invalid(named, text, "must be a simple json path starting with ."))
+        elif not text.startswith(bases):
+            out.append(causes.invalid(named, text, f"should be a json path under {where}"))
 
 
 def _columns(out: Causes, path: str, columns: list[Object]) -> None:
@@ -76,52 +88,35 @@ def _columns(out: Causes, path: str, columns: list[Object]) -> None:
             out.append(causes.invalid(f"{where}.format", form, f"must be one of {','.join(_COLUMN_FORMATS)}"))
         text = column.get("jsonPath") or ""
         if not text:
-            out.append(causes.required(f"{where}.jsonPath"))
-            continue
-        try:
-            paths.compile_path(text)
-        except paths.PathError as error:
-            out.append(causes.invalid(f"{where}.jsonPath", text, str(error)))
+            out.append(causes.required(f"{where}.JSONPath"))
+        elif not text.startswith("."):
+            out.append(causes.invalid(f"{where}.JSONPath", text, "must be a simple json path starting with ."))
 
 
-def _fields(out: Causes, path: str, fields: list[Object], schema: Mapping[str, Any]) -> None:
-    if len(fields) > _MOST_FIELDS:
-        out.append(causes.too_many(path, len(fields), _MOST_FIELDS))
+def _fields(out: Causes, path: str, fields: list[Object], schema: Mapping[str, Any], *, any_number: bool) -> None:
     seen: set[str] = set()
     for index, field in enumerate(fields):
         where, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
         if not text:
             out.append(causes.required(where))
             continue
-        if text in seen:
-            out.append(causes.duplicate(where, text))
-        seen.add(text)
         if not _FIELD.fullmatch(text):
             out.append(causes.invalid(where, text, "is an invalid path: only field names and dots are supported"))
             continue
-        if text.startswith(".metadata"):
-            out.append(causes.invalid(where, text, "must not point to fields in metadata"))
-            continue
         node: Any = schema
         for name in text.split(".")[1:]:
-            node = (node.get("properties") or {}).get(name) or {}
-        if node.get("type") not in _SELECTABLE:
+            node = (node.get("properties") or {}).get(name) if node is not None else None
+        in_metadata = text.startswith(".metadata.")
+        if node is None and not in_metadata:
+            out.append(causes.invalid(where, text, "is an invalid path: does not refer to a valid field"))
+            continue
+        if in_metadata:
+            out.append(causes.invalid(where, text, "must not point to fields in metadata"))
+        elif node.get("type") not in _SELECTABLE:
             detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with "
             out.append(causes.invalid(where, text, f"{detail}formats are allowed."))
-
-
-def _defaults(out: Causes, path: str, node: Mapping[str, Any]) -> None:
-    """A default must be something that its own schema accepts."""
-    if "default" in node:
-        schema = structural(node, root=False)
-        value = copy.deepcopy(node["default"])
-        if conformance.prune(value, schema):
-            out.append(causes.invalid(f"{path}.default", node["default"], "must not have unknown fields"))
-        judged = structural_values.value_causes(schema, value, f"{path}.default")
-        out.extend(judged)
-    for key, child in (node.get("properties") or {}).items():
-        if isinstance(child, Mapping):
-            _defaults(out, f"{path}.properties[{key}]", child)
-    for field in ("items", "additionalProperties"):
-        if isinstance(node.get(field), Mapping):
-            _defaults(out, f"{path}.{field}", node[field])
+        if text in seen:
+            out.append(causes.duplicate(where, text))
+        seen.add(text)
+    if len(seen) > _MOST_FIELDS and not any_number:
+        out.append(causes.too_many(path, len(seen), _MOST_FIELDS))

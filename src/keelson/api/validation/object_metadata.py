@@ -54,10 +54,10 @@ def annotation_map(out: Causes, path: str, found: dict[str, str]) -> None:
         out.append(causes.too_long(path, ANNOTATIONS_LIMIT))
 
 
-def _owners(out: Causes, owners: list[dict[str, Any]]) -> None:
+def _owners(out: Causes, base: str, owners: list[dict[str, Any]]) -> None:
     controller = ""
     for index, owner in enumerate(owners):
-        path = f"metadata.ownerReferences[{index}]"
+        path = f"{base}[{index}]"
         if not owner.get("apiVersion"):
             out.append(causes.invalid(f"{path}.apiVersion", "", "version must not be empty"))
         for field in ("kind", "name", "uid"):
@@ -71,34 +71,49 @@ def _owners(out: Causes, owners: list[dict[str, Any]]) -> None:
                     "Only one reference can have Controller set to true. "
                     f'Found "true" in references for {controller} and {owner.get("kind")}/{owner.get("name")}'
                 )
-                out.append(causes.invalid("metadata.ownerReferences", owners, detail))
+                out.append(causes.invalid(base, owners, detail))
             controller = f"{owner.get('kind')}/{owner.get('name')}"
 
 
-def _finalizers(out: Causes, finalizers: list[str]) -> None:
+def _finalizers(out: Causes, base: str, finalizers: list[str]) -> None:
     for index, finalizer in enumerate(finalizers):
-        path = f"metadata.finalizers[{index}]"
+        path = f"{base}[{index}]"
         complaint = names.qualified_name(finalizer)
         if complaint:
             out.append(causes.invalid(path, finalizer, complaint))
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         detail = "finalizer orphan and foregroundDeletion cannot be both set"
-        out.append(causes.invalid("metadata.finalizers", finalizers, detail))
+        out.append(causes.invalid(base, finalizers, detail))
 
 
-def _common(out: Causes, metadata: dict[str, Any]) -> None:
+def _common(out: Causes, metadata: dict[str, Any], path: str = "metadata") -> None:
     labels = metadata.get("labels")
     if labels:
-        label_map(out, "metadata.labels", labels)
+        label_map(out, f"{path}.labels", labels)
     annotations = metadata.get("annotations")
     if annotations:
-        annotation_map(out, "metadata.annotations", annotations)
+        annotation_map(out, f"{path}.annotations", annotations)
     owners = metadata.get("ownerReferences")
     if owners:
-        _owners(out, owners)
+        _owners(out, f"{path}.ownerReferences", owners)
     finalizers = metadata.get("finalizers")
     if finalizers:
-        _finalizers(out, finalizers)
+        _finalizers(out, f"{path}.finalizers", finalizers)
+
+
+def embedded(out: Causes, path: str, metadata: dict[str, Any]) -> None:
+    """The metadata at `path` of a resource that is part of another: of any kind, and named or not."""
+    for field in ("generateName", "name"):
+        text = metadata.get(field)
+        if text and (complaint := names.path_segment(text)):
+            out.append(causes.invalid(f"{path}.{field}", text, complaint))
+    namespace = metadata.get("namespace")
+    if namespace and (complaint := names.dns_label(namespace)):
+        out.append(causes.invalid(f"{path}.namespace", namespace, complaint))
+    if (metadata.get("generation") or 0) < 0:
+        detail = "must be greater than or equal to 0"
+        out.append(causes.invalid(f"{path}.generation", metadata["generation"], detail))
+    _common(out, metadata, path)
 
 
 def name_rule(resource: Resource) -> Callable[[str], str]:

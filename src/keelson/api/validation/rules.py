@@ -15,6 +15,7 @@ from keelson.api.meta import Object
 from keelson.api.schemas import Schema, structural
 from keelson.api.validation import causes
 from keelson.api.validation.causes import Cause, Causes
+from keelson.api.validation.structural import BLOCKING
 
 if TYPE_CHECKING:
     from keelson.api.cel.programs import Program
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 # What all rules of one object may cost together when they run (upstream's RuntimeCELCostBudget).
 OBJECT_BUDGET = 10_000_000
-_MOST_MESSAGE = 2048
+# Bytes of what a messageExpression makes.
+_MOST_MESSAGE = 5 * 1024
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _RULES = "x-kubernetes-validations"
 _OLD_SELF = re.compile(r"\boldSelf\b")
@@ -34,6 +36,7 @@ _SIMPLIFY = (
     "try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
     "declared"
 )
+_BREAK = re.compile(r"[\n\r]")
 _PATH = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\['((?:[^'\\]|\\.)*)'\]")
 
 
@@ -133,7 +136,8 @@ def price(schema: Schema) -> int:
     return tree.price
 
 
-_ABSENT = object()
+# Stands for a former value that there is not.
+ABSENT: Any = object()
 
 
 class _Judge:
@@ -145,10 +149,10 @@ class _Judge:
     def value(self, rules: _Rules, value: Any, path: str, old: Any) -> None:
         if value is None or self._spent:
             return
-        same = old is not _ABSENT and old == value
+        same = old is not ABSENT and old == value
         for rule in rules.rules:
             if rule.is_transition:
-                if old is _ABSENT and not rule.optional_old:
+                if old is ABSENT and not rule.optional_old:
                     continue
             elif same:
                 continue
@@ -159,7 +163,7 @@ class _Judge:
             for name, child in value.items():
                 below = rules.properties.get(name, rules.below)
                 if below is not None:
-                    self.value(below, child, f"{path}.{name}" if path else name, before.get(name, _ABSENT))
+                    self.value(below, child, f"{path}.{name}" if path else name, before.get(name, ABSENT))
         elif isinstance(value, list) and rules.items is not None:
             self._items(rules, rules.items, value, path, old)
 
@@ -169,9 +173,9 @@ class _Judge:
         if keys and isinstance(old, list):
             known = {tuple(item.get(key) for key in keys): item for item in old if isinstance(item, dict)}
         for position, item in enumerate(value):
-            before: Any = _ABSENT
+            before: Any = ABSENT
             if keys and isinstance(item, dict):
-                before = known.get(tuple(item.get(key) for key in keys), _ABSENT)
+                before = known.get(tuple(item.get(key) for key in keys), ABSENT)
             elif isinstance(old, list) and old == value:
                 before = item
             self.value(below, item, f"{path}[{position}]", before)
@@ -186,9 +190,9 @@ class _Judge:
         try:
             variables = {"self": convert(value)}
             if rule.is_transition or rule.message is not None:
-                before = None if old is _ABSENT else convert(old)
+                before = None if old is ABSENT else convert(old)
                 if rule.optional_old:
-                    before = NONE if old is _ABSENT else OptionalValue(before)
+                    before = NONE if old is ABSENT else OptionalValue(before)
                 variables["oldSelf"] = before
             result, cost = rule.program.run(variables, budget=min(CALL_BUDGET, self._left))
         except EvalError as error:
@@ -222,7 +226,7 @@ class _Judge:
             # The rule's own words do where the expression has none.
             return rule.described
         self._left -= cost
-        fine = isinstance(text, str) and text.strip() and "\n" not in text and len(text) <= _MOST_MESSAGE
+        fine = isinstance(text, str) and text.strip() and "\n" not in text and len(text.encode()) <= _MOST_MESSAGE
         return str(text) if fine else rule.described
 
 
@@ -246,10 +250,19 @@ def validate(schema: Schema, new: Object, old: Object | None, *, found: Causes) 
     tree = _tree(schema)
     if tree is None or tree.is_empty:
         return []
-    if found:
+    if any(cause["reason"] in BLOCKING for cause in found):
         return [causes.invalid("<nil>", None, _UNCHECKED)]
     judge = _Judge()
-    judge.value(tree, new, "", _ABSENT if old is None else old)
+    judge.value(tree, new, "", ABSENT if old is None else old)
+    return judge.out
+
+
+def value_causes(schema: Schema, value: Any, old: Any, path: str) -> Causes:
+    """The causes why a value that stands at `path`, not a whole object, breaks its schema's rules."""
+    if not _has_rules(schema):
+        return []
+    judge = _Judge()
+    judge.value(_compiled(schema, root=False), value, path, old)
     return judge.out
 
 
@@ -259,9 +272,10 @@ def validate(schema: Schema, new: Object, old: Object | None, *, found: Causes) 
 class _Review:
     """Looks through a schema as a CRD states it."""
 
-    def __init__(self, out: Causes) -> None:
+    def __init__(self, out: Causes, *, priced: bool = True) -> None:
         self.out = out
         self.total = 0
+        self._priced = priced
 
     def node(self, schema: Schema, path: str, *, root: bool, times: int, correlated: bool) -> None:
         """`times` is how often the node can occur in one object; `correlated` whether its former value is known."""
@@ -276,7 +290,7 @@ class _Review:
                     why = "rules may not be set where unknown fields are kept"
                     self.out.append(causes.invalid(f"{where}.rule", each.get("rule"), why))
                 else:
-                    self._rule(each, self_type, where, times, correlated=correlated)
+                    self._rule(each, schema, self_type, where, times, correlated=correlated)
         for name, child in schema.properties.items():
             if not child.name:
                 below = f"{path}.properties[{name}]"
@@ -293,7 +307,9 @@ class _Review:
             times *= max(most, 1)
             self.node(schema.additional_properties, below, root=False, times=times, correlated=correlated)
 
-    def _rule(self, stated: Object, self_type: Type, where: str, times: int, *, correlated: bool) -> None:
+    def _rule(
+        self, stated: Object, schema: Schema, self_type: Type, where: str, times: int, *, correlated: bool
+    ) -> None:
         from keelson.api.cel import costs
         from keelson.api.cel.syntax import CelError
 
@@ -302,6 +318,7 @@ class _Review:
             self.out.append(causes.required(f"{where}.rule", "rule is not specified"))
             return
         self._words(stated, where)
+        self._field(stated, schema, where)
         try:
             rule = _Rule({**stated, "messageExpression": ""}, self_type)
         except CelError as error:
@@ -312,7 +329,10 @@ class _Review:
         if rule.is_transition and not correlated:
             why = "oldSelf cannot be used on the uncorrelatable portion of the schema"
             self.out.append(causes.invalid(f"{where}.rule", text, why))
-        self._price(f"{where}.rule", costs.most(rule.program.tree) * times)
+        if stated.get("optionalOldSelf") is not None and not rule.is_transition:
+            why = "may not be set if oldSelf is not used in rule"
+            self.out.append(causes.invalid(f"{where}.optionalOldSelf", stated["optionalOldSelf"], why))
+        self._price(f"{where}.rule", "estimated rule cost", costs.most(rule.program.tree) * times)
         expression = stated.get("messageExpression") or ""
         if expression:
             try:
@@ -325,43 +345,69 @@ class _Review:
                 why = "messageExpression must evaluate to a string"
                 self.out.append(causes.invalid(f"{where}.messageExpression", expression, why))
             elif message is not None:
-                self._price(f"{where}.messageExpression", costs.most(message.tree) * times)
+                cost = costs.most(message.tree) * times
+                self._price(f"{where}.messageExpression", "estimated messageExpression cost", cost)
 
-    def _price(self, where: str, cost: int) -> None:
+    def _price(self, where: str, what: str, cost: int) -> None:
         from keelson.api.cel import costs
 
         self.total += cost
-        if cost > costs.RULE_LIMIT:
+        if self._priced and cost > costs.RULE_LIMIT:
             factor = costs.excess(cost, costs.RULE_LIMIT)
-            self.out.append(
-                causes.forbidden(where, f"estimated rule cost exceeds budget by factor of {factor} ({_SIMPLIFY})")
-            )
+            self.out.append(causes.forbidden(where, f"{what} exceeds budget by factor of {factor} ({_SIMPLIFY})"))
 
     def _words(self, stated: Object, where: str) -> None:
-        message = stated.get("message")
-        if message is not None and not message.strip():
-            self.out.append(causes.invalid(f"{where}.message", message, "message must be non-empty if specified"))
-        elif message and "\n" in message:
-            self.out.append(causes.invalid(f"{where}.message", message, "message must not contain line breaks"))
-        elif message and len(message) > _MOST_MESSAGE:
-            why = f"message must have at most {_MOST_MESSAGE} characters"
-            self.out.append(causes.invalid(f"{where}.message", message[:10] + "...", why))
+        message, rule = stated.get("message") or "", stated.get("rule") or ""
+        if message and not message.strip():
+            self.out.append(causes.invalid(f"{where}.message", message, "must be non-empty if specified"))
+        elif _BREAK.search(message.strip()):
+            self.out.append(causes.invalid(f"{where}.message", message, "must not contain line breaks"))
+        elif _BREAK.search(rule.strip()) and not message:
+            why = "message must be specified if rule contains line breaks"
+            self.out.append(causes.required(f"{where}.message", why))
+        if stated.get("messageExpression") and not stated["messageExpression"].strip():
+            why = "messageExpression must be non-empty if specified"
+            self.out.append(causes.required(f"{where}.messageExpression", why))
         reason = stated.get("reason")
         if reason is not None and reason not in _REASONS:
             self.out.append(causes.unsupported(f"{where}.reason", reason, _REASONS))
-        field = stated.get("fieldPath")
-        if field is not None and not re.fullmatch(f"(?:{_PATH.pattern})+", field):
-            self.out.append(causes.invalid(f"{where}.fieldPath", field, "fieldPath must be a valid path"))
+
+    def _field(self, stated: Object, schema: Schema, where: str) -> None:
+        field = stated.get("fieldPath") or ""
+        if not field:
+            return
+        if not field.strip():
+            self.out.append(causes.invalid(f"{where}.fieldPath", field, "must be non-empty if specified"))
+        if _BREAK.search(field):
+            self.out.append(causes.invalid(f"{where}.fieldPath", field, "must not contain line breaks"))
+        if not _is_path(field, schema):
+            self.out.append(causes.invalid(f"{where}.fieldPath", field, "must be a valid path"))
 
 
-def check(path: str, open_api_v3_schema: Mapping[str, Any]) -> Causes:
-    """What is wrong with the rules of a CRD version's schema, which must be structural."""
+def _is_path(text: str, schema: Schema) -> bool:
+    """Whether a path leads from a node to a field below it; items of lists have none."""
+    if not re.fullmatch(f"(?:{_PATH.pattern})+", text):
+        return False
+    node: Schema | None = schema
+    for name, key in _PATH.findall(text):
+        if node is None or node.name:
+            return False
+        # A bracket looks a field up as a dot does; a map has its keys in brackets or, where they are names, dots.
+        node = node.properties.get(name or key) or node.additional_properties
+    return node is not None
+
+
+def check(path: str, open_api_v3_schema: Mapping[str, Any], *, priced: bool = True) -> Causes:
+    """What is wrong with the rules of a CRD version's schema, which must be structural.
+
+    Unless `priced`, single rules may be as dear as they are: a schema that did not change was let in before.
+    """
     from keelson.api.cel import costs
 
     schema = structural(open_api_v3_schema)
     if not _has_rules(schema):
         return []
-    review = _Review([])
+    review = _Review([], priced=priced)
     review.node(schema, path, root=True, times=1, correlated=True)
     if review.total > costs.SCHEMA_LIMIT:
         factor = costs.excess(review.total, costs.SCHEMA_LIMIT)

@@ -80,6 +80,9 @@ class Definitions:
             return None
         definition = self._objects.object(self._resource, item)
         spec = {field: definition["spec"].get(field) for field in ("group", "names", "conversion")}
+        if definition["spec"].get("preserveUnknownFields"):
+            # Older than the rule that schemas are structural: its status tells whether it could be without this.
+            spec |= {field: definition["spec"][field] for field in ("preserveUnknownFields", "versions")}
         self._outlines[name] = {**definition, "spec": spec}
         return definition
 

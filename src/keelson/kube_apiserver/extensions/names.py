@@ -12,9 +12,10 @@ from datetime import datetime
 
 from keelson.api import meta
 from keelson.api.meta import Object
-from keelson.api.validation import custom_conversions
+from keelson.api.validation import causes, custom_conversions, structural_schemas
 
 NAMES_ACCEPTED, ESTABLISHED, TERMINATING = "NamesAccepted", "Established", "Terminating"
+NON_STRUCTURAL = "NonStructuralSchema"
 CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
 APPROVAL = "api-approved.kubernetes.io"
 _PROTECTED = (".k8s.io", ".kubernetes.io")
@@ -80,6 +81,7 @@ def status(definition: Object, taken: dict[str, set[str]], now: datetime) -> Obj
         conditions = meta.with_condition(
             conditions, type_=ESTABLISHED, status=value, reason=reason, message=message, now=now
         )
+    conditions = _non_structural(definition, conditions, now)
     conditions = _approval(definition, conditions, now)
     return {**(definition.get("status") or {}), "conditions": conditions, "acceptedNames": names}
 
@@ -103,6 +105,24 @@ def _set(names: Object, field: str, values: list[str]) -> None:
 def is_protected(group: str) -> bool:
     """Whether the group belongs to the Kubernetes community (KEP-1111)."""
     return group in ("k8s.io", "kubernetes.io") or group.endswith(_PROTECTED)
+
+
+def _non_structural(definition: Object, conditions: list[Object], now: datetime) -> list[Object]:
+    """The condition of CRDs that were made before schemas had to be structural, while they break that rule."""
+    spec = definition.get("spec") or {}
+    if not spec.get("preserveUnknownFields"):
+        return [each for each in conditions if each.get("type") != NON_STRUCTURAL]
+    found = [causes.invalid("spec.preserveUnknownFields", True, "must be false")]
+    for index, version in enumerate(spec.get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None:
+            path = f"spec.versions[{index}].schema.openAPIV3Schema"
+            found += structural_schemas.violations(schema, path)
+    told = [f"{cause['field']}: {cause['message']}" for cause in found]
+    message = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    return meta.with_condition(
+        conditions, type_=NON_STRUCTURAL, status="True", reason="Violations", message=message, now=now
+    )
 
 
 def _approval(definition: Object, conditions: list[Object], now: datetime) -> list[Object]:

@@ -147,8 +147,9 @@ class Upkeep:
             metadata["finalizers"] = [each for each in metadata.get("finalizers") or () if each != FINALIZER]
             return obj
 
-        now = datetime.now(UTC)
-        await self._tell(name, "False", *done, now)
+        if (meta.metadata(definition).get("finalizers") or []) == [FINALIZER]:
+            await self._tell(name, "False", *done, datetime.now(UTC))
+        # Where others keep it, it stays as it is told of: nothing may be created that nobody would delete.
         await self._objects.update(self._context(self._resource, "update"), self._resource, "", name, release)
         log.info("CustomResourceDefinition %s: %s", name, done[1])
 

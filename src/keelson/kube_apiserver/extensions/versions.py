@@ -16,6 +16,7 @@ from keelson.api import conformance, defaults, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import VERBS, Resource
 from keelson.api.schemas import Schema
+from keelson.api.tables import paths
 from keelson.kube_apiserver.aggregation import priorities
 from keelson.kube_apiserver.registry import selectable_fields
 from keelson.kube_apiserver.registry.catalogues import Conversion, Served
@@ -72,9 +73,13 @@ class Reader:
         self._stored_schema = by_version[stored]
 
     def __call__(self, obj: Object) -> Object:
-        """The object, pruned and defaulted in place."""
+        """The object, pruned and defaulted in place; what of its metadata has a wrong type goes."""
         schema = self._by_version.get(obj.get("apiVersion") or "", self._stored_schema)
-        conformance.prune(obj, schema)
+        conformance.shape_metadata(obj, schema.properties["metadata"], salvage=True)
+        # Objects older than generations have the first.
+        if isinstance(metadata := obj.get("metadata"), dict):
+            metadata["generation"] = metadata.get("generation") or 1
+        conformance.prune(obj, schema, salvage=True)
         defaults.apply_structural(schema, obj)
         return obj
 
@@ -90,10 +95,19 @@ def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Obje
     def convert(obj: Object) -> Object:
         converted = {**obj, "apiVersion": api_version}
         if schema is not None:
-            conformance.prune(converted, schema)
+            conformance.prune(converted, schema, salvage=True)
         return converted
 
     return convert
+
+
+def _keep_unknown(schema: Schema) -> None:
+    """Let nothing be pruned by a schema, as older CRDs may ask (spec.preserveUnknownFields)."""
+    schema.preserve_unknown = True
+    for child in (*schema.properties.values(), schema.items, schema.additional_properties):
+        # Definitions that are built in are shared, and are what they are.
+        if child is not None and not child.name:
+            _keep_unknown(child)
 
 
 def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
@@ -102,6 +116,9 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
     versions: list[Object] = spec["versions"]
     stored = stored_version(definition)
     compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
+    if spec.get("preserveUnknownFields"):
+        for schema in compiled.values():
+            _keep_unknown(schema)
     shapes = {version["name"]: _open_api(version) for version in versions}
     reader = Reader(definition, compiled)
     webhook = spec["conversion"]["webhook"] if _by_webhook(definition) and len(versions) > 1 else None
@@ -165,13 +182,25 @@ def _deprecation(definition: Object, version: Object) -> str:
     return f"{text}; use {group}/{min(newer, key=priorities.version_key)} {kind}" if newer else text
 
 
+def _can_be_printed(columns: list[Object]) -> bool:
+    """Whether all paths of columns can be read; only their beginning is validated, so tables must do without them."""
+    try:
+        for column in columns:
+            paths.compile_path(column["jsonPath"])
+    except paths.PathError:
+        return False
+    return True
+
+
 def _extras(definition: Object, version: Object) -> dict[str, Any]:
     extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version), "storage": bool(version.get("storage"))}
     if version.get("deprecated"):
         extras["deprecationWarning"] = version.get("deprecationWarning") or _deprecation(definition, version)
-    for field in ("additionalPrinterColumns", "selectableFields"):
-        if version.get(field):
-            extras[field] = version[field]
+    if version.get("selectableFields"):
+        extras["selectableFields"] = version["selectableFields"]
+    columns = version.get("additionalPrinterColumns")
+    if columns and _can_be_printed(columns):
+        extras["additionalPrinterColumns"] = columns
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
         extras["scale"] = scale

@@ -12,6 +12,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -171,7 +172,11 @@ class Objects:
         stored = {"apiVersion": served.stored_api_version, "kind": served.resource.kind, **stored}
         stored["apiVersion"] = served.stored_api_version
         stored["metadata"] = {k: v for k, v in stored["metadata"].items() if k not in ("resourceVersion", "selfLink")}
-        return self._encrypted(key, stored), stored
+        value = self._encrypted(key, stored)
+        if served.conversion is not None and served.reader is not None:
+            # It is shown as it will be read: with the defaults of the stored version, which are not stored.
+            stored = served.reader(orjson.loads(orjson.dumps(stored)))
+        return value, stored
 
     def _encrypted(self, key: str, stored: Object) -> bytes:
         try:
@@ -304,11 +309,19 @@ class Objects:
         if causes:
             raise errors.invalid(served.resource.kind, meta.name(obj), causes, group=served.resource.group)
 
-    async def _custom_causes(self, served: Served, obj: Object, old: Object | None) -> validation.Causes:
+    async def _custom_causes(
+        self, served: Served, obj: Object, old: Object | None, *, subresource: str = ""
+    ) -> validation.Causes:
         """What a CRD has against the object. Rules that may take long are judged while others are served."""
-        if validation.rules_price(served.schema) < _COSTLY:
-            return validation.validate_structural(served.schema, obj, old)
-        return await asyncio.to_thread(validation.validate_structural, served.schema, obj, old)
+        judge = partial(
+            validation.validate_structural,
+            served.schema,
+            obj,
+            old,
+            subresource=subresource,
+            scale=served.extras.get("scale"),
+        )
+        return judge() if validation.rules_price(served.schema) < _COSTLY else await asyncio.to_thread(judge)
 
     async def current(self, served: Served, key: str, *, fresh: bool) -> Stored | None:
         """The object to change: out of the cache, or out of the store where `fresh`."""
@@ -431,7 +444,10 @@ class Objects:
                 self._place(resource, metadata, namespace)
                 strategies.prepare_update(resource, new, old, now=context.now, subresource=subresource)
                 metadata = new["metadata"]
-            self._defaults(served, new)
+            if attributes.changed or not served.custom:
+                # The built-in plugins leave to defaults what they don't say; of a custom object they say nothing, and
+                # what a subresource's write took over from the stored object is not defaulted by it.
+                self._defaults(served, new)
         strategies.count_generation(resource, new, old, subresource=subresource)
         if not owned:
             fields = managed_fields.update(
@@ -446,7 +462,8 @@ class Objects:
         try:
             self._validate(served, validation.validate_update(resource, new, old, subresource=subresource), new)
             if served.custom:
-                self._validate(served, await self._custom_causes(served, new, old), new)
+                found = await self._custom_causes(served, new, old, subresource=subresource)
+                self._validate(served, found, new)
             if admit:
                 await self.admission.validate(attributes)
             if new == old:

@@ -83,7 +83,11 @@ class Scales:
 
             async def change(obj: Object) -> Object:
                 old = scale_of(served, obj)
-                new = copy.deepcopy(body) if body is not None else _patched(context, old, media_type, request.body)
+                new = (
+                    copy.deepcopy(body)
+                    if body is not None
+                    else _patched(context, old, media_type, request.body, custom=served.custom)
+                )
                 attributes = Attributes(context, UPDATE, served.resource, namespace, name, "scale", new, old)
                 await self._objects.admission.mutate(attributes)
                 scaled = self._scaled(served, obj, new, name)
@@ -113,7 +117,12 @@ class Scales:
         return obj
 
 
-def _patched(context: Context, scale: Object, media_type: str, body: bytes) -> Object:
+def _patched(context: Context, scale: Object, media_type: str, body: bytes, *, custom: bool) -> Object:
+    supported = [JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH]
+    if custom:
+        supported.remove(STRATEGIC_PATCH)
+    if media_type not in supported:
+        raise errors.unsupported_media_type(supported)
     value, _ = decoding.parse(body, media_type)
     schema = of(_SCALE)
     if media_type == JSON_PATCH:
@@ -122,12 +131,10 @@ def _patched(context: Context, scale: Object, media_type: str, body: bytes) -> O
         new = merge_patch.apply(scale, value)
     elif media_type == STRATEGIC_PATCH:
         new = strategic.apply(schema, scale, value)
-    elif media_type == APPLY_PATCH:
+    else:
         new = server_side_apply.apply(
             schema, scale, value, manager=context.manager, api_version="autoscaling/v1", now=context.now, force=True
         )
-    else:
-        raise errors.unsupported_media_type((JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH))
     fresh: Object = orjson.loads(orjson.dumps(new))
     decoding.conform(fresh, _SCALE)
     if not isinstance(value, dict) or "resourceVersion" not in (value.get("metadata") or {}):

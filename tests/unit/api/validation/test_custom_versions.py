@@ -44,8 +44,8 @@ def test_a_good_definition_has_none() -> None:
         ({"name": "A", "type": "text", "jsonPath": ".a"}, "type"),
         ({"name": "A", "jsonPath": ".a"}, "type"),
         ({"type": "string", "jsonPath": ".a"}, "name"),
-        ({"name": "A", "type": "string", "jsonPath": ".a["}, "jsonPath"),
-        ({"name": "A", "type": "string"}, "jsonPath"),
+        ({"name": "A", "type": "string", "jsonPath": "a"}, "JSONPath"),
+        ({"name": "A", "type": "string"}, "JSONPath"),
         ({"name": "A", "type": "string", "format": "odd", "jsonPath": ".a"}, "format"),
     ],
 )

@@ -386,7 +386,11 @@ WIDGET = schemas.structural(
         ({"size": 1, "when": "now"}, "spec.when", "must be of type date-time"),
         ({"size": 1, "tags": ["a", "a"]}, "spec.tags[1]", 'Duplicate value: "a"'),
         ({"size": 1, "tags": ["a", "b", "c"]}, "spec.tags", "Too many: 3: must have at most 2 items"),
-        ({"size": 1, "either": "bbbbb"}, "spec.either", "must validate one and only one schema (oneOf)"),
+        (
+            {"size": 1, "either": "bbbbb"},
+            "<nil>",
+            '"spec.either" must validate one and only one schema (oneOf). Found 2 valid alternatives',
+        ),
     ],
 )
 def test_custom_resources_obey_their_schema(spec: dict[str, Any], field: str, message: str) -> None:

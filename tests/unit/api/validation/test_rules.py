@@ -123,15 +123,17 @@ def test_good_rules_are_accepted() -> None:
         ({"rule": "self.a +"}, "rule", "compilation failed: ERROR: <input>:1:9: Syntax error"),
         ({"rule": "self.a"}, "rule", "must evaluate to a bool"),
         ({"rule": " "}, "rule", "Required value: rule is not specified"),
-        ({"rule": "true", "message": "a\nb"}, "message", "message must not contain line breaks"),
-        ({"rule": "true", "message": ""}, "message", "message must be non-empty if specified"),
+        ({"rule": "true", "message": "a\nb"}, "message", "must not contain line breaks"),
+        ({"rule": "true", "message": " "}, "message", "must be non-empty if specified"),
+        ({"rule": "1 ==\n1"}, "message", "message must be specified if rule contains line breaks"),
+        ({"rule": "true", "optionalOldSelf": True}, "optionalOldSelf", "oldSelf is not used in rule"),
         ({"rule": "true", "messageExpression": "1"}, "messageExpression", "must evaluate to a string"),
         ({"rule": "true", "messageExpression": "x"}, "messageExpression", "compilation failed"),
         ({"rule": "true", "reason": "Because"}, "reason", "Unsupported value"),
         ({"rule": "true", "fieldPath": "a b"}, "fieldPath", "must be a valid path"),
     ],
 )
-def test_bad_rules_are_refused_with_their_definition(stated: dict[str, str], field: str, words: str) -> None:
+def test_bad_rules_are_refused_with_their_definition(stated: dict[str, Any], field: str, words: str) -> None:
     ((where, message),) = checked(schema(stated, a=NUMBER))
     assert where == f"schema.properties[spec].x-kubernetes-validations[0].{field}"
     assert words in message

@@ -7,9 +7,12 @@ import asyncio
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
+from keelson.component_base import daemons, serving
 from keelson.component_base.daemons import FatalError
 from keelson.component_base.flags import Parser
+from keelson.component_base.health import Checks
 
 from .kubeconfigs import ClientConfig
 from .leader_elections import LeaderElector, LeadershipLost, Timings
@@ -84,3 +87,21 @@ class Leadership:
             finally:
                 self._working = False
                 await elector.release()
+
+
+async def serve(
+    options: argparse.Namespace,
+    config: ClientConfig,
+    stop: asyncio.Event,
+    work: Callable[[Client], Awaitable[None]],
+    *,
+    agent: str,
+) -> None:
+    """The daemon until it is stopped: health and metrics from the beginning, `work` while it leads."""
+    leadership = Leadership(options, config, agent=agent)
+    checks = Checks()
+    checks.add("leaderElection", leadership.health)
+    endpoints = {"/healthz": checks, "/livez": checks, "/readyz": checks}
+    async with serving.secure(options, endpoints, now=datetime.now(UTC)):
+        daemons.ready()
+        await daemons.until_stopped(stop, leadership.run(work))

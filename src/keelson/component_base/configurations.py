@@ -18,22 +18,32 @@ def load(path: str, *, kind: str, api_versions: tuple[str, ...]) -> dict[str, An
 
     Raises ConfigurationError where the file can't be read or is of another kind or version.
     """
+    return of_kind(document(path), path, kind=kind, api_versions=api_versions)
+
+
+def document(path: str) -> dict[str, Any]:
+    """The mapping that the file at `path` holds. Raises ConfigurationError where it can't be read or holds none."""
     # Only those who have a file of this kind pay for its reader.
     import yaml
 
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(document, dict):
+    if not isinstance(found, dict):
         raise ConfigurationError(f"{path}: the document must be a mapping")
-    if document.get("kind") != kind or document.get("apiVersion") not in api_versions:
+    return found
+
+
+def of_kind(stated: Mapping[str, Any], where: str, *, kind: str, api_versions: tuple[str, ...]) -> dict[str, Any]:
+    """The document without apiVersion and kind. Raises ConfigurationError where it is of another kind or version."""
+    if stated.get("kind") != kind or stated.get("apiVersion") not in api_versions:
         wanted = " or ".join(api_versions)
-        found = f"{document.get('apiVersion')} {document.get('kind')}"
-        raise ConfigurationError(f"{path}: want {wanted} {kind}, found {found}")
-    return {key: value for key, value in document.items() if key not in {"kind", "apiVersion"}}
+        found = f"{stated.get('apiVersion')} {stated.get('kind')}"
+        raise ConfigurationError(f"{where}: want {wanted} {kind}, found {found}")
+    return {key: value for key, value in stated.items() if key not in {"kind", "apiVersion"}}
 
 
 class Fields:

@@ -7,17 +7,14 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from keelson.client import kubeconfigs, leaderships
 from keelson.client.events import Recorder
 from keelson.client.informers import Factory
-from keelson.client.leaderships import Leadership
 from keelson.client.rest import Client
 from keelson.component_base import daemons, flags, logs, serving
 from keelson.component_base.daemons import FatalError
-from keelson.component_base.health import Checks
 
 from .accounts import AccountClients
 from .contexts import Context, Controller, Settings
@@ -148,7 +145,6 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> None:
         config = kubeconfigs.load(options.kubeconfig) if options.kubeconfig else kubeconfigs.in_cluster()
     except (ValueError, kubeconfigs.KubeconfigError) as error:
         raise FatalError(str(error)) from error
-    leadership = Leadership(options, config, agent=_AGENT)
 
     async def lead(client: Client) -> None:
         if not options.use_service_account_credentials:
@@ -157,12 +153,7 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> None:
         async with AccountClients(client, config, agent=_AGENT) as accounts:
             await control(client, accounts, chosen, settings)
 
-    checks = Checks()
-    checks.add("leaderElection", leadership.health)
-    endpoints = {"/healthz": checks, "/livez": checks, "/readyz": checks}
-    async with serving.secure(options, endpoints, now=datetime.now(UTC)):
-        daemons.ready()
-        await daemons.until_stopped(stop, leadership.run(lead))
+    await leaderships.serve(options, config, stop, lead, agent=_AGENT)
 
 
 def main() -> None:

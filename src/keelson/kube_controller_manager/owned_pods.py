@@ -121,11 +121,8 @@ class OwnedPods:
                 *(self._create(owner, pod) for pod in fresh[position : position + size]), return_exceptions=True
             )
             position += size
-            for result in results:
-                if isinstance(result, errors.StatusError):
-                    return result.message
-                if isinstance(result, BaseException):
-                    raise result
+            if complaint := _complaint(results):
+                return complaint
         return ""
 
     async def _create(self, owner: Object, pod: Object) -> None:
@@ -141,12 +138,7 @@ class OwnedPods:
     async def delete(self, owner: Object, doomed: Iterable[Object]) -> str:
         """Delete these pods; returns why one could not be, "" where all were."""
         results = await asyncio.gather(*(self._delete(owner, pod) for pod in doomed), return_exceptions=True)
-        for result in results:
-            if isinstance(result, errors.StatusError):
-                return result.message
-            if isinstance(result, BaseException):
-                raise result
-        return ""
+        return _complaint(results)
 
     async def _delete(self, owner: Object, pod: Object) -> None:
         try:
@@ -158,3 +150,13 @@ class OwnedPods:
             raise
         self._writes.deleted(pod)
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
+
+
+def _complaint(results: Sequence[BaseException | None]) -> str:
+    """What the API server said of the first call that it refused, "" where it refused none; raises anything else."""
+    for result in results:
+        if isinstance(result, errors.StatusError):
+            return result.message
+        if result is not None:
+            raise result
+    return ""

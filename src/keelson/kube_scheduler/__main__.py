@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import UTC, datetime
 
 from keelson.client import kubeconfigs, leaderships
-from keelson.client.leaderships import Leadership
 from keelson.client.rest import Client
 from keelson.component_base import configurations, daemons, flags, logs, serving
 from keelson.component_base.daemons import FatalError
-from keelson.component_base.health import Checks
 
 from .schedulers import Scheduler
 
@@ -73,17 +70,11 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> None:
         config = kubeconfigs.load(options.kubeconfig) if options.kubeconfig else kubeconfigs.in_cluster()
     except kubeconfigs.KubeconfigError as error:
         raise FatalError(f"--kubeconfig: {error}") from error
-    leadership = Leadership(options, config, agent=_AGENT)
 
     async def work(client: Client) -> None:
         await Scheduler(client, name=name).run()
 
-    checks = Checks()
-    checks.add("leaderElection", leadership.health)
-    endpoints = {"/healthz": checks, "/livez": checks, "/readyz": checks}
-    async with serving.secure(options, endpoints, now=datetime.now(UTC)):
-        daemons.ready()
-        await daemons.until_stopped(stop, leadership.run(work))
+    await leaderships.serve(options, config, stop, work, agent=_AGENT)
 
 
 def main() -> None:

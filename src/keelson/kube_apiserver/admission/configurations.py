@@ -38,7 +38,7 @@ class Configurations:
                 raise ConfigurationError(f"{where}.name: is required")
             if document is None and file:
                 # A path is relative to the file that states it.
-                document = _document(str(Path(path).parent / file))
+                document = configurations.document(str(Path(path).parent / file))
             if document is not None:
                 found[name] = document
         fields.close()
@@ -49,29 +49,11 @@ class Configurations:
         document = self._documents.get(plugin)
         if document is None:
             return None
-        if document.get("kind") != kind or document.get("apiVersion") not in api_versions:
-            found = f"{document.get('apiVersion')} {document.get('kind')}"
-            raise ConfigurationError(f"{self._file}: {plugin}: want {' or '.join(api_versions)} {kind}, found {found}")
-        return {key: value for key, value in document.items() if key not in ("kind", "apiVersion")}
+        return configurations.of_kind(document, f"{self._file}: {plugin}", kind=kind, api_versions=api_versions)
 
     def untyped(self, plugin: str) -> dict[str, Any]:
         """A plugin's configuration that has neither apiVersion nor kind, empty where it has none."""
         return self._documents.get(plugin, {})
-
-
-def _document(path: str) -> dict[str, Any]:
-    # Only those who have a file of this kind pay for its reader.
-    import yaml
-
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: the document must be a mapping")
-    return document
 
 
 NONE = Configurations({})

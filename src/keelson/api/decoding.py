@@ -98,6 +98,21 @@ def _plain_json(body: bytes) -> Any:
     return value if orjson.dumps(value) == body else None
 
 
+def _complaint(body: bytes, error: json.JSONDecodeError) -> str:
+    """What is wrong with a JSON text, as near to Go's words as the parser's findings allow."""
+    try:
+        rest = body.decode()[error.pos :]
+    except UnicodeDecodeError:
+        return "invalid UTF-8"
+    if not rest:
+        return "unexpected end of JSON input"
+    if error.msg.startswith("unexpected content"):
+        return f"invalid character {rest[0]!r} after top-level value"
+    if error.msg.startswith("unexpected character"):
+        return f"invalid character {rest[0]!r} looking for beginning of value"
+    return str(error)
+
+
 def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tuple[Any, list[str]]:
     """The value of a JSON or YAML document and, if asked for, complaints of the fields that occur twice.
 
@@ -120,7 +135,9 @@ def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tu
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise errors.bad_request(f"invalid character or unexpected end of JSON input: {error}") from error
+            raise errors.bad_request(
+                f"couldn't get version/kind; json parse error: {_complaint(body, error)}"
+            ) from error
         # Nothing is nested deeper than its brackets are many.
         if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _too_deep(value):
             raise errors.bad_request("exceeded max depth")

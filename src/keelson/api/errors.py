@@ -113,7 +113,9 @@ def invalid(kind: str, name: str, causes: Sequence[Mapping[str, str]], *, group:
         text = f"{causes[0]['field']}: {causes[0]['message']}"
     else:
         text = "[" + ", ".join(f"{c['field']}: {c['message']}" for c in causes) + "]"
-    details: dict[str, Any] = {"name": name, "kind": kind, "causes": [dict(c) for c in causes]}
+    details: dict[str, Any] = {"kind": kind, "causes": [dict(c) for c in causes]}
+    if name:
+        details["name"] = name
     if group:
         details["group"] = group
     return StatusError(422, "Invalid", f'{_qualified(kind, group)} "{name}" is invalid: {text}', details)

@@ -189,14 +189,14 @@ def requirement(key: str, operator: str, values: Iterable[str]) -> Requirement:
             )
     elif len(chosen) != 1:
         raise SelectorError(f"<nil>: Invalid value: {shown}: for 'Gt', 'Lt' operators, exactly one value is required")
-    for value in sorted(chosen):
+    for place, value in enumerate(sorted(chosen)):
         if operator in {GREATER, LESS} and not _is_int64(value):
             raise SelectorError(
-                f"<nil>: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                f"values[{place}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
             )
         problem = value_problem(value)
         if problem:
-            raise SelectorError(f'<nil>: Invalid value: "{value}": {problem}')
+            raise SelectorError(f'values[{place}][{key}]: Invalid value: "{value}": {problem}')
     return Requirement(key, operator, chosen)
 
 
@@ -216,7 +216,7 @@ def _key_problem(key: str) -> str:
             return "prefix part must be non-empty"
         if "/" in prefix:
             return (
-                "a qualified name " + NAME_RULE + " with an optional DNS subdomain prefix and '/' (e.g. "
+                "a valid label key " + NAME_RULE + " with an optional DNS subdomain prefix and '/' (e.g. "
                 "'example.com/MyName')"
             )
         if len(prefix) > 253:
@@ -356,7 +356,8 @@ class _Parser:
                     values.add("")
                 pending = True
             elif sort == ")":
-                if pending:
+                # "()" is the set of the empty value, as upstream's parser has it.
+                if pending or not values:
                     values.add("")
                 return values
             else:

@@ -27,6 +27,7 @@ from .flow_control.levels import RejectedError, Ticket
 from .handlers import Handlers
 from .quick_reads import Reads
 from .registry.contexts import User
+from .registry.parameters import flag
 from .request_metrics import Meters
 from .serving import request_infos, warnings
 from .serving.messages import Request, Response
@@ -198,9 +199,8 @@ class Chain:
     def _info(self, request: Request) -> RequestInfo:
         if not request.query_string:
             return request_infos.of(request.method, request.path)
-        watch = request.parameter("watch") in ("true", "1")
         selector = request.parameter("fieldSelector")
-        return request_infos.of(request.method, request.path, watch=watch, field_selector=selector)
+        return request_infos.of(request.method, request.path, watch=flag(request, "watch"), field_selector=selector)
 
     async def _answer(self, request: Request, info: RequestInfo, started: float) -> Response | None:
         if self.auditor is None:

@@ -20,9 +20,10 @@ from .registry import protobuf_lists
 from .registry.catalogues import Catalogue, Served
 from .registry.contexts import Context, User
 from .registry.deletions import Deletions, checked_options
-from .registry.listing import Lists, options_of, revision_of, selection_of
+from .registry.listing import Lists, options_of, revision_of
 from .registry.numbers import integer
 from .registry.objects import Objects
+from .registry.parameters import check_write, dry_run_causes, flag, refuse
 from .registry.patching import Patches
 from .registry.representations import collection, object_of, single
 from .registry.watching import Watches
@@ -39,55 +40,26 @@ Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
 _DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
 # The verbs of what is never stored: reviews, bindings.
 _ONLY_ASKED = ("create",)
-_VALIDATION = ("Ignore", "Warn", "Strict")
 # The key of the handler of every custom resource's scale.
 CUSTOM_SCALE = "*/scale"
-_MOST_MANAGER = 128
 
 
 def context_of(request: Request, info: RequestInfo, user: User) -> Context:
     """The context of a request. Raises StatusError 400 for parameters that make no sense."""
     if not request.query_string:
         return Context(user, info, datetime.now(UTC), managed_fields.manager_of(request.headers.get("user-agent", "")))
-    manager = request.parameter("fieldManager")
-    if len(manager) > _MOST_MANAGER or not manager.isprintable():
-        raise errors.invalid(
-            "PatchOptions" if info.verb == "patch" else "CreateOptions",
-            "",
-            [errors.cause("fieldManager", "FieldValueInvalid", "Invalid value: must be printable, at most 128 bytes")],
-            group="meta.k8s.io",
-        )
-    field_validation = request.parameter("fieldValidation") or "Warn"
-    if field_validation not in _VALIDATION:
-        message = f'Unsupported value: "{field_validation}": supported values: "", "Ignore", "Strict", "Warn"'
-        raise errors.invalid(
-            "CreateOptions",
-            "",
-            [errors.cause("fieldValidation", "FieldValueNotSupported", message)],
-            group="meta.k8s.io",
-        )
+    check_write(request, info.verb)
     stated = {name: text for name in ("fieldManager", "fieldValidation") if (text := request.parameter(name))}
     return Context(
         user,
         info,
         datetime.now(UTC),
-        manager or managed_fields.manager_of(request.headers.get("user-agent", "")),
-        dry_run=dry_run(request.query.get("dryRun", [])),
-        field_validation=field_validation,
-        force=request.parameter("force") in ("true", "1"),
+        request.parameter("fieldManager") or managed_fields.manager_of(request.headers.get("user-agent", "")),
+        dry_run="All" in request.query.get("dryRun", ()),
+        field_validation=request.parameter("fieldValidation") or "Warn",
+        force=flag(request, "force"),
         stated=stated,
     )
-
-
-def dry_run(values: list[str]) -> bool:
-    """Whether nothing may be stored. Raises StatusError 422."""
-    for value in values:
-        if value not in ("", "All"):
-            message = f'Unsupported value: "{value}": supported values: "All"'
-            raise errors.invalid(
-                "CreateOptions", "", [errors.cause("dryRun", "FieldValueNotSupported", message)], group="meta.k8s.io"
-            )
-    return "All" in values
 
 
 def success(served: Served, item: Item, name: str) -> Object:
@@ -234,7 +206,9 @@ class Handlers:
         obj = self._decode(context, request, served)
         info, resource = context.info, served.resource
         if not meta.name(obj):
-            raise errors.bad_request("name must be provided")
+            raise errors.bad_request(
+                "the name of the object (one based on URL) was undeterminable: name must be provided"
+            )
         version = meta.resource_version(obj)
         if version and version != "0" and not version.isdecimal():
             cause = errors.cause(
@@ -268,12 +242,6 @@ class Handlers:
         """A partial change."""
         info = context.info
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == "application/apply-patch+yaml" and not request.parameter("fieldManager"):
-            cause = errors.cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
-            raise errors.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
-        if context.force and media_type != "application/apply-patch+yaml":
-            cause = errors.cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
-            raise errors.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
         if request.audit is not None:
             request.audit.patched(request.body, media_type)
         item, created = await self._patches.patch(
@@ -296,14 +264,16 @@ class Handlers:
                 request.audit.decoded(options)
             options["apiVersion"] = _DELETE_OPTIONS.api_version
             decoding.conform(options, _DELETE_OPTIONS, field_validation="Ignore")
-            context.dry_run = context.dry_run or dry_run(options.get("dryRun") or [])
+            stages = options.get("dryRun") or []
+            refuse("DeleteOptions", dry_run_causes(stages))
+            context.dry_run = context.dry_run or bool(stages)
         elif request.query_string:
-            if grace := request.parameter("gracePeriodSeconds"):
-                options["gracePeriodSeconds"] = integer(grace)
+            if "gracePeriodSeconds" in request.query:
+                options["gracePeriodSeconds"] = integer(request.parameter("gracePeriodSeconds"))
             if policy := request.parameter("propagationPolicy"):
                 options["propagationPolicy"] = policy
-            if orphan := request.parameter("orphanDependents"):
-                options["orphanDependents"] = orphan in ("true", "1")
+            if "orphanDependents" in request.query:
+                options["orphanDependents"] = flag(request, "orphanDependents")
         return checked_options(options)
 
     async def delete(self, context: Context, request: Request, served: Served, form: Form) -> Response:
@@ -319,12 +289,12 @@ class Handlers:
         """The end of every selected object; answers with what they were."""
         info = context.info
         options = self._options(context, request)
-        selection = selection_of(request, served, info.namespace)
-        items = await self._deletions.delete_collection(context, served, selection, options)
-        version = str((await self._objects.fresh(served)).last_change)
+        items, metadata = await self._lists.list(served, options_of(request, served, info.namespace))
+        await self._deletions.delete_collection(context, served, items, options)
+        metadata["resourceVersion"] = str((await self._objects.fresh(served)).last_change)
         if form.media_type == PROTOBUF:
-            return await protobuf_lists.collection(served, items, {"resourceVersion": version}, form)
-        return collection(served, items, {"resourceVersion": version}, form)
+            return await protobuf_lists.collection(served, items, metadata, form)
+        return collection(served, items, metadata, form)
 
     async def subresource(self, context: Context, request: Request, served: Served) -> Response:
         """A subresource that shows the whole object and writes a part of it, such as status."""

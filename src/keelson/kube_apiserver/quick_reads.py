@@ -273,7 +273,7 @@ class Reads:
         if len(routes) >= _MOST_ROUTES:
             routes.clear()
         flow = flows.of(user, info)
-        head = flow.head + b"Content-Type: application/json\r\n"
+        head = flow.head + b"Cache-Control: no-cache, private\r\nContent-Type: application/json\r\n"
         routes[prefix.encode("latin-1")] = Route(
             served,
             self._catalogue.collection(served),

@@ -160,7 +160,7 @@ async def test_a_continue_token_leads_nowhere_else(client: Client, namespace: st
         await client.create("configmaps", {"metadata": {"name": "m", "namespace": each}})
     listed = await client.list("configmaps", namespace=namespace)
     revision = int(listed["metadata"]["resourceVersion"])
-    for start in ("a", f"{other}/", "zzz"):
+    for start in ("a", f"{other}/a", f"/{other}", "zzz"):
         token = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).encode()
         text = base64.urlsafe_b64encode(token).decode().rstrip("=")
         found = await client.list("configmaps", namespace=namespace, continue_=text)

@@ -35,7 +35,7 @@ LABELS = {"app": "web", "tier": "front", "replicas": "3", "empty": ""}
         ("app=web,", None),
         ("app in web", None),
         ("app in (web", None),
-        ("app in ()", None),
+        ("app in ()", False),
         ("app ~ web", None),
         ("a b", None),
         ("=web", None),

@@ -100,7 +100,7 @@ def qualified_name(text: str) -> str:
     prefix, slash, name = text.rpartition("/")
     if "/" in prefix:
         return (
-            f"a qualified name {_QUALIFIED_HELP} with an optional DNS subdomain prefix and '/' "
+            f"a valid label key {_QUALIFIED_HELP} with an optional DNS subdomain prefix and '/' "
             "(e.g. 'example.com/MyName')"
         )
     if slash and not prefix:

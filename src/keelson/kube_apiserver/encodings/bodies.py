@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from keelson.api import decoding
+from keelson.api import decoding, errors
 from keelson.api.meta import Object
 from keelson.api.schemas import Kind, Schema, Typed
 from keelson.kube_apiserver.registry.contexts import Context
 from keelson.kube_apiserver.serving.messages import JSON, Request
+from keelson.kube_apiserver.serving.negotiation import YAML
 
 from . import protobuf
 
@@ -22,9 +23,12 @@ def read(context: Context, request: Request, typed: Typed, schema: Schema | None
         if request.audit is not None:
             request.audit.decoded(obj)
         return obj
+    media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
+    if media_type not in (JSON, YAML):
+        raise errors.unsupported_media_type((JSON, YAML, protobuf.MEDIA_TYPE))
     decoded = decoding.decode(
         request.body,
-        request.headers.get("content-type", JSON),
+        media_type,
         typed,
         schema=schema,
         field_validation=context.field_validation,

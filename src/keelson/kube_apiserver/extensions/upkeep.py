@@ -160,7 +160,8 @@ class Upkeep:
         now = datetime.now(UTC)
         message = "CustomResource deletion is in progress"
         await self._tell(name, "True", "InstanceDeletionInProgress", message, now)
-        await self._deletions.delete_collection(self._context(served, "delete"), served, Selection(), {})
+        items = (await self._objects.fresh(served)).select(Selection())[0]
+        await self._deletions.delete_collection(self._context(served, "delete"), served, items, {})
         left = len((await self._objects.fresh(served, stored=True)).items)
         if left:
             # Their finalizers are other controllers' to take away.

@@ -14,6 +14,7 @@ from time import monotonic
 from keelson.api import meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.registry.contexts import User
+from keelson.kube_apiserver.registry.parameters import flag
 from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
@@ -152,7 +153,7 @@ def seats(request: Request, info: RequestInfo, flow: Flow, count: int) -> int:
     if count <= _OBJECTS_PER_SEAT or info.name:
         return 1
     if info.verb == "watch":
-        asks = request.parameter("sendInitialEvents") in ("true", "1")
+        asks = flag(request, "sendInitialEvents")
         if not asks and request.parameter("resourceVersion") not in ("", "0"):
             return 1
     limit = request.parameter("limit")

@@ -9,6 +9,7 @@ Collection", API concepts "Resource deletion").
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ from keelson.api import errors, meta, strategies
 from keelson.api.meta import Object
 from keelson.kube_apiserver.admission.chains import DELETE, Attributes
 from keelson.kube_apiserver.caches.items import Item
-from keelson.kube_apiserver.caches.selections import Selection
 from keelson.storage import errors as storage_errors
 
 from .catalogues import Served
@@ -158,11 +158,8 @@ class Deletions:
             marked(context, new)
         return new
 
-    async def delete_collection(
-        self, context: Context, served: Served, selection: Selection, options: Object
-    ) -> list[Item]:
-        """Delete every selected object; the items as they were. The first refusal ends it and is raised."""
-        items, _, _ = (await self._objects.fresh(served)).select(selection)
+    async def delete_collection(self, context: Context, served: Served, items: Sequence[Item], options: Object) -> None:
+        """Delete each of the objects. The first refusal ends it and is raised."""
         gate = asyncio.Semaphore(_PARALLEL)
 
         async def one(item: Item) -> None:
@@ -184,7 +181,6 @@ class Deletions:
             if refusals is None or others is not None:
                 raise
             raise _first(refusals) from group
-        return items
 
 
 def _first(refusals: BaseExceptionGroup[errors.StatusError]) -> errors.StatusError:

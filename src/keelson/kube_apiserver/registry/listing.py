@@ -23,7 +23,7 @@ from keelson.kube_apiserver.serving.messages import Request
 from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 
-from . import selectable_fields
+from . import parameters, selectable_fields
 from .catalogues import Catalogue, Served
 from .conversions import selectable_field
 from .numbers import integer
@@ -33,6 +33,7 @@ from .objects import Objects, translated
 _FUTURE_SECONDS = 3.0
 _CONTINUE_VERSION = "meta.k8s.io/v1"
 _MOST_LIMIT = 1 << 31
+_MOST_DIGITS = 19
 _EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -69,7 +70,7 @@ def selection_of(request: Request, served: Served, namespace: str, name: str = "
     try:
         labels = selectors.parse(request.parameter("labelSelector"))
     except selectors.SelectorError as error:
-        raise errors.bad_request(f"unable to parse requirement: {error}") from error
+        raise errors.bad_request(str(error)) from error
     text = request.parameter("fieldSelector")
     try:
         fields = field_selectors.parse(text)
@@ -80,16 +81,27 @@ def selection_of(request: Request, served: Served, namespace: str, name: str = "
     for term in fields.terms:
         field = selectable_field(served.resource, term.field)
         if field not in supported and field not in selectable_fields.ALWAYS:
-            raise errors.bad_request(f'field label not supported: "{term.field}"')
+            raise errors.bad_request(_not_selectable(served, term.field))
         terms.append(field_selectors.Term(field, term.operator, term.value))
     if name:
         terms.append(field_selectors.Term("metadata.name", field_selectors.EQUALS, name))
     return Selection(namespace, labels, field_selectors.FieldSelector(tuple(terms)))
 
 
-def options_of(request: Request, served: Served, namespace: str, name: str = "") -> ListOptions:
+def _not_selectable(served: Served, field: str) -> str:
+    """Upstream has one sentence for kinds whose fields it lists, and one for those that have none of their own."""
+    if served.custom or selectable_fields.of(served.resource, served.extras):
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def options_of(request: Request, served: Served, namespace: str, name: str = "", *, watch: bool = False) -> ListOptions:
     """The list options of a request. Raises StatusError 400 and 422."""
-    limit = integer(request.parameter("limit") or "0")
+    if not request.query_string:
+        return ListOptions(selection_of(request, served, namespace, name))
+    limit = integer(request.parameter("limit", "0"))
+    if "timeoutSeconds" in request.query:
+        integer(request.parameter("timeoutSeconds"))
     options = ListOptions(
         selection_of(request, served, namespace, name),
         request.parameter("resourceVersion"),
@@ -98,37 +110,29 @@ def options_of(request: Request, served: Served, namespace: str, name: str = "")
         max(0, min(limit, _MOST_LIMIT)),
         request.parameter("continue"),
     )
-    causes = []
-    version, match = options.resource_version, options.match
-    if match:
-        if match not in ("NotOlderThan", "Exact"):
-            message = f'Unsupported value: "{match}": supported values: "", "Exact", "NotOlderThan"'
-            causes.append(errors.cause("resourceVersionMatch", "FieldValueNotSupported", message))
-        if not version:
-            message = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
-        elif match == "Exact" and version == "0":
-            message = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
-        if options.continue_:
-            message = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
-            causes.append(errors.cause("resourceVersionMatch", "FieldValueForbidden", message))
-    if causes:
-        raise errors.invalid("ListOptions", "", causes, group="meta.k8s.io")
+    parameters.check_list(
+        match=options.match,
+        version=options.resource_version,
+        continued=bool(options.continue_),
+        initial="sendInitialEvents" in request.query,
+        watch=watch,
+    )
     return options
 
 
-def revision_of(text: str) -> int:
-    """A resourceVersion as a revision, 0 where it is absent. Raises StatusError 400."""
+def revision_of(text: str, of: str = "") -> int:
+    """A resourceVersion as a revision, 0 where it is absent; `of` begins the error. Raises StatusError 400."""
     if not text:
         return 0
-    try:
-        revision = integer(text)
-    except errors.StatusError as error:
-        raise errors.bad_request(f'invalid resource version "{text}"') from error
-    if revision < 0:
-        raise errors.bad_request(f'invalid resource version "{text}"')
-    return revision
+    # Unsigned, but for that the same words as for every other number.
+    problem = "invalid syntax"
+    if text.isascii() and text.isdecimal():
+        significant = text.lstrip("0")
+        if len(significant) <= _MOST_DIGITS and int(significant or "0") < 1 << 63:
+            return int(significant or "0")
+        problem = "value out of range"
+    why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {problem}'
+    raise errors.bad_request(f"{of}{why}")
 
 
 def too_large(revision: int, current: int) -> errors.StatusError:
@@ -136,7 +140,7 @@ def too_large(revision: int, current: int) -> errors.StatusError:
     return errors.StatusError(
         504,
         "Timeout",
-        f"Too large resource version: {revision}, current: {current}",
+        f"Timeout: Too large resource version: {revision}, current: {current}",
         {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,
@@ -145,35 +149,48 @@ def too_large(revision: int, current: int) -> errors.StatusError:
 
 
 def encode_continue(revision: int, start: str) -> str:
-    """The token of the next page, which begins at the key `start` (relative to the resource's prefix)."""
+    """The token of the next page, which begins at the key `start` (relative to what is listed)."""
     token = {"v": _CONTINUE_VERSION, "rv": revision, "start": start}
     return base64.urlsafe_b64encode(orjson.dumps(token)).decode().rstrip("=")
 
 
 def decode_continue(token: str) -> tuple[int, str]:
     """(revision, start) of a token; revision -1 goes on at whatever is current. Raises StatusError 400."""
-    refused = errors.bad_request("continue key is not valid")
+
+    def refused(why: object) -> errors.StatusError:
+        return errors.bad_request(f"invalid continue token: continue key is not valid: {why}")
+
     try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        value = orjson.loads(raw)
+        value = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except ValueError as error:
-        raise refused from error
-    if not isinstance(value, dict) or value.get("v") != _CONTINUE_VERSION:
-        raise refused
-    revision, start = value.get("rv"), value.get("start")
-    if type(revision) is not int or not isinstance(start, str) or not start or not -1 <= revision < 1 << 63:
-        raise refused
-    if revision == 0:
-        raise refused
-    if any(part in (".", "..") for part in start.split("/")) or start.startswith("/"):
-        raise refused
-    return revision, start
+        raise refused(error) from error
+    if not isinstance(value, dict):
+        raise refused("no object")
+    version, revision, start = value.get("v") or "", value.get("rv") or 0, value.get("start") or ""
+    if version != _CONTINUE_VERSION:
+        raise refused(f"server does not recognize this encoded version {version}")
+    if type(revision) is not int or not isinstance(start, str):
+        raise refused("a number and a key are needed")
+    if not revision or not -1 <= revision < 1 << 63:
+        raise refused(f"incorrect encoded start resourceVersion (version {_CONTINUE_VERSION})")
+    if not start:
+        raise refused(f"encoded start key empty (version {_CONTINUE_VERSION})")
+    key = start.removeprefix("/")
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise refused(start)
+    return revision, key
+
+
+def _root(served: Served, options: ListOptions) -> str:
+    """What the keys in tokens are relative to: the part of the store that is listed, as upstream has it."""
+    namespace = options.selection.namespace
+    return f"{served.prefix}{namespace}/" if namespace and served.resource.namespaced else served.prefix
 
 
 def _gone(served: Served, options: ListOptions, start: str) -> errors.StatusError:
     """The error of a list whose revision is compacted: with the way to go on, where it was a page."""
     if options.continue_ and start:
-        return ContinueExpiredError(encode_continue(-1, start[len(served.prefix) :]))
+        return ContinueExpiredError(encode_continue(-1, start[len(_root(served, options)) :]))
     return errors.expired("The provided resource version is too old")
 
 
@@ -190,17 +207,17 @@ class Lists:
         """(items, the list's metadata). Raises StatusError."""
         start, revision = "", 0
         if options.continue_:
+            revision, start = decode_continue(options.continue_)
             if options.resource_version not in ("", "0"):
                 raise errors.bad_request("specifying resource version is not allowed when using continue")
-            revision, start = decode_continue(options.continue_)
-            start = served.prefix + start
+            start = _root(served, options) + start
             if revision == -1:
                 revision = 0
             collection = await self._objects.fresh(served) if not revision else await self.reached(served, revision)
         elif not options.resource_version:
             collection = await self._objects.fresh(served)
         else:
-            wanted = revision_of(options.resource_version)
+            wanted = revision_of(options.resource_version, "invalid resource version: ")
             collection = await self.reached(served, wanted)
             if options.match == "Exact" or (options.limit and wanted and not options.match):
                 revision = wanted
@@ -217,7 +234,8 @@ class Lists:
             items, following, remaining = await self._from_store(served, options, start, revision)
         metadata: Object = {"resourceVersion": str(shown)}
         if following:
-            metadata["continue"] = encode_continue(shown, following[len(served.prefix) :])
+            # After the last key that was shown, whatever comes there.
+            metadata["continue"] = encode_continue(shown, items[-1].key[len(_root(served, options)) :] + "\0")
             if options.selection.unconditional:
                 metadata["remainingItemCount"] = remaining
         return items, metadata

@@ -21,6 +21,7 @@ from .catalogues import Served
 from .listing import Lists, options_of, revision_of
 from .numbers import integer
 from .objects import Objects
+from .parameters import flag
 from .representations import bookmark, event, frames, stream_type
 
 # Bytes that a client may be behind before its watch is cut; it lists again when it comes back.
@@ -78,16 +79,10 @@ class Watches:
 
     async def watch(self, request: Request, served: Served, namespace: str, name: str, form: Form) -> None:
         """Serve the watch to its end. Raises StatusError before anything was sent."""
-        options = options_of(request, served, namespace, name)
-        initial = request.parameter("sendInitialEvents")
-        bookmarks = request.parameter("allowWatchBookmarks") in ("true", "1")
-        if initial and initial not in ("true", "false", "1", "0"):
-            raise errors.bad_request(f'strconv.ParseBool: parsing "{initial}": invalid syntax')
-        wants_initial = initial in ("true", "1")
-        if wants_initial and options.match != "NotOlderThan":
-            message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            cause = errors.cause("resourceVersionMatch", "FieldValueForbidden", message)
-            raise errors.invalid("ListOptions", "", [cause], group="meta.k8s.io")
+        options = options_of(request, served, namespace, name, watch=True)
+        initial = "sendInitialEvents" in request.query
+        wants_initial = flag(request, "sendInitialEvents")
+        bookmarks = flag(request, "allowWatchBookmarks")
         seconds = self._seconds(request)
         version = revision_of(options.resource_version)
         synthetic = wants_initial or (not initial and version == 0)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .connections import Connection, Stream
 
 JSON = "application/json"
+# Every answer that doesn't say otherwise is for its client alone, as upstream's are.
+PRIVATE = (("Cache-Control", "no-cache, private"),)
 
 
 class Body:
@@ -151,7 +153,7 @@ class Response:
         status: int,
         body: bytes | list[bytes] = b"",
         content_type: str = JSON,
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] = PRIVATE,
     ) -> None:
         self.status = status
         self.parts = body if isinstance(body, list) else [body]

@@ -41,7 +41,7 @@ def test_a_name_is_required(create: Check) -> None:
     [
         ({"labels": {"a b": "c"}}, "metadata.labels", "name part must consist of"),
         ({"labels": {"/a": "c"}}, "metadata.labels", "prefix part must be non-empty"),
-        ({"labels": {"a/b/c": "c"}}, "metadata.labels", "a qualified name must consist of"),
+        ({"labels": {"a/b/c": "c"}}, "metadata.labels", "a valid label key must consist of"),
         ({"labels": {"x": "-"}}, "metadata.labels", "a valid label must be an empty string or consist of"),
         ({"labels": {"x": "y" * 64}}, "metadata.labels", "must be no more than 63 bytes"),
         ({"annotations": {"A/b c": ""}}, "metadata.annotations", "name part must consist of"),

@@ -1,0 +1,176 @@
+"""The same requests to our server and to upstream's, on one etcd: the answers must say the same.
+
+What differs on purpose is not asked here: upstream refuses `application/*`, answers a malformed resourceVersion of a
+GET with 500, and tells of JSON's errors in the words of Go's parser.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from keelson.kube_apiserver.encodings import protobuf
+from tests.contracts.kube_apiserver.api_servers import Cluster
+
+pytestmark = [pytest.mark.lab, pytest.mark.nightly]
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+_JSON, _YAML, _PROTOBUF = "application/json", "application/yaml", protobuf.MEDIA_TYPE
+_OWN = frozenset({"Date", "Content-Length", "Audit-Id", "Transfer-Encoding"})
+# Texts of our own, and what is another thing each time that it is written.
+_FREE = frozenset({"uid", "creationTimestamp", "resourceVersion", "time", "continue"})
+
+
+class Answer(NamedTuple):
+    """What is compared of an answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+class Asker:
+    """An administrator's requests to one server."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._context = ssl.create_default_context(cadata=cluster.authority.pem.decode())
+        certificate, key = cluster.authority.issue("asker", ["system:masters"])
+        self._context.load_cert_chain(cluster.write("asker.crt", certificate), cluster.write("asker.key", key))
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
+        """Send one request with these headers and no others."""
+        connection = http.client.HTTPSConnection(
+            self._cluster.address, self._cluster.port, context=self._context, timeout=10
+        )
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            data = b"" if body is None else json.dumps(body).encode()
+            sent = {"Content-Type": _JSON, "Content-Length": str(len(data))} if body is not None else {}
+            for name, value in (sent | (headers or {})).items():
+                connection.putheader(name, value)
+            connection.endheaders(data)
+            answer = connection.getresponse()
+            shown = {
+                name: value
+                for name, value in answer.getheaders()
+                if name not in _OWN and not name.startswith("X-Kubernetes-Pf")
+            }
+            return Answer(answer.status, shown, _value(answer.read()))
+        finally:
+            connection.close()
+
+
+def _value(raw: bytes) -> Any:
+    """A body as a value in which nothing is left that may differ; whether it was indented is a part of it."""
+    if raw.startswith(protobuf.MAGIC):
+        return _stripped(protobuf.decode(raw))
+    if raw.startswith(b"{"):
+        return raw.startswith(b"{\n"), _stripped(json.loads(raw))
+    return _stripped(yaml.safe_load(raw))
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        column = "priority" in value
+        return {
+            key: _stripped(each)
+            for key, each in value.items()
+            if key not in _FREE and not (column and key == "description")
+        }
+    if isinstance(value, list):
+        return [_stripped(each) for each in value]
+    return re.sub(r"^\d+[smh](\d+s)?$", "AGE", value) if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="module")
+def askers(tmp_path_factory: pytest.TempPathFactory, upstream: Callable[[str], Path]) -> Iterator[tuple[Asker, Asker]]:
+    """(ours, upstream's), with two ConfigMaps."""
+    folder = tmp_path_factory.mktemp("answers")
+    with Cluster(folder / "ours") as ours:
+        program = upstream("kube-apiserver")
+        stores = [ours.etcd.endpoint]
+        with Cluster(folder / "theirs", program=program, stores=stores, keys=ours.keys) as theirs:
+            found = Asker(ours), Asker(theirs)
+            for name in ("one", "two"):
+                made = {"metadata": {"name": name, "labels": {"a": "b"}}, "data": {"k": "v"}}
+                assert found[0].ask("POST", MAPS, None, made).status == 201
+            yield found
+
+
+_QUERIES = [
+    *(f"limit={value}" for value in ("x", "", "1.5", "99999999999999999999", "-1", "1")),
+    *(f"resourceVersion={value}" for value in ("x", "-1", "1x", "99999999999999999999999")),
+    *("timeoutSeconds=x", "sendInitialEvents=true", "sendInitialEvents=x", "allowWatchBookmarks=x"),
+    *("resourceVersionMatch=Exact", "resourceVersionMatch=x&resourceVersion=1", "timeout=-1s"),
+    *("resourceVersionMatch=Exact&resourceVersion=0", "resourceVersionMatch=NotOlderThan&resourceVersion=1&continue=a"),
+    "continue=eyJ2IjoidjIifQ",
+    "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MCwic3RhcnQiOiJhIn0",
+    "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6NSwic3RhcnQiOiIifQ",
+    "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6NSwic3RhcnQiOiIuLi9hIn0",
+    *(
+        f"labelSelector={value}"
+        for value in ("a==", "a=b=c", "a+in+(b", "!a,", ",", "a>b", "-a", "a/b/c", "a+in+()", "a=-x", "(", "a" * 70)
+    ),
+    *(f"fieldSelector={value}" for value in ("a", "a=b", "metadata.name=one", "metadata.name%3Da%5C%2Cb")),
+]
+
+
+@pytest.mark.parametrize("query", _QUERIES)
+def test_lists_and_deletions_of_collections(askers: tuple[Asker, Asker], query: str) -> None:
+    for method, path in (("GET", f"{MAPS}?{query}"), ("DELETE", f"{MAPS}?dryRun=All&{query}")):
+        ours, theirs = (each.ask(method, path) for each in askers)
+        assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sendInitialEvents=x",
+        "sendInitialEvents=false",
+        "sendInitialEvents=true&resourceVersionMatch=Exact&resourceVersion=5",
+        "resourceVersionMatch=NotOlderThan",
+        "resourceVersionMatch=Exact&resourceVersion=1",
+        "limit=x",
+        "fieldSelector=a",
+        "labelSelector=(",
+    ],
+)
+def test_refusals_of_watches(askers: tuple[Asker, Asker], query: str) -> None:
+    ours, theirs = (each.ask("GET", f"{MAPS}?watch=yes&{query}") for each in askers)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("dryRun=x", "dryRun=", "dryRun=All&dryRun=x", "fieldManager=" + "x" * 200, "fieldManager=%C3%A9%01"),
+        *("fieldValidation=x", "dryRun=x&fieldValidation=y&fieldManager=%01", "force=x", "propagationPolicy=x"),
+        *("gracePeriodSeconds=x", "gracePeriodSeconds=", "orphanDependents=true&propagationPolicy=Orphan"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "media_type"),
+    [
+        ("POST", _JSON),
+        ("PUT", _JSON),
+        ("PATCH", "application/merge-patch+json"),
+        ("PATCH", "application/apply-patch+yaml"),
+        ("DELETE", ""),
+    ],
+)
+def test_options_of_writes(askers: tuple[Asker, Asker], method: str, media_type: str, query: str) -> None:
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"k": "w"}}
+    path = MAPS if method == "POST" else f"{MAPS}/one"
+    dry = query if "dryRun" in query else f"dryRun=All&{query}"
+    headers = {"Content-Type": media_type} if media_type else {}
+    ours, theirs = (each.ask(method, f"{path}?{dry}", headers, made if media_type else None) for each in askers)
+    assert ours == theirs

@@ -21,6 +21,7 @@ PACKAGES = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "e2e.test": "k8s.io/kubernetes/test/e2e",
     "agnhost": "k8s.io/kubernetes/test/images/agnhost",
+    "nonewprivs": "k8s.io/kubernetes/test/images/nonewprivs",
     "sample-apiserver": "k8s.io/sample-apiserver",
 }
 """The package of each program that can be built."""

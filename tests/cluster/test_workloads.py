@@ -290,3 +290,21 @@ def test_init_containers_come_first_and_failed_containers_come_back(namespace: N
     namespace.wait("jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/ordered")
     namespace.wait("condition=Ready", "pod/ordered")
     assert namespace.kubectl("logs", "ordered", "--previous") == "prepared\n"
+
+
+def test_a_pod_of_higher_priority_takes_the_place_of_a_lesser_one(cluster: Cluster, namespace: Namespace) -> None:
+    # One host port on one host: there is room for one of them.
+    host = workloads.anywhere(cluster.hosts[-1].name)
+    port = {"ports": [{"containerPort": 8080, "hostPort": 28080}]}
+    namespace.apply(workloads.pod("lesser", "sleep 600", container=port, **host))
+    namespace.wait("condition=Ready", "pod/lesser")
+    lesser = namespace.get("pod", "lesser")["metadata"]["uid"]
+    namespace.apply(
+        workloads.pod("greater", "sleep 600", container=port, priorityClassName="system-node-critical", **host)
+    )
+    namespace.wait("condition=Ready", "pod/greater")
+    greater = namespace.get("pod", "greater")["metadata"]["uid"]
+    assert lesser not in {pod["metadata"]["uid"] for pod in namespace.get("pods")["items"]}
+    (event,) = namespace.get("events", "--field-selector=reason=Preempted")["items"]
+    assert event["involvedObject"]["uid"] == lesser
+    assert event["message"] == f"Preempted by pod {greater} on node {cluster.hosts[-1].name}"

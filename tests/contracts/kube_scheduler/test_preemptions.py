@@ -113,6 +113,7 @@ async def test_a_pod_of_higher_priority_gets_the_room_of_a_lesser_one(
     await create(client, namespace, "late", "1", "low")
     await client.delete("pods", "low", namespace=namespace, grace_period_seconds=0)
     assert await eventually(lambda: placed("high")) == node
+    assert "nominatedNodeName" not in (await get("high"))["status"]
     assert not await placed("late")
     assert not meta.is_deleting(await get("middle"))
     assert sample("scheduler_preemption_attempts_total") > attempts

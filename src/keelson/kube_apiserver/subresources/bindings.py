@@ -1,6 +1,7 @@
 """Binding: the scheduler's one word, which puts a pod on a node (API reference, Binding v1).
 
-Reads the pod; writes spec.nodeName, the condition PodScheduled, and annotations and labels that the binding carries.
+Reads the pod; writes spec.nodeName, the condition PodScheduled, and annotations and labels that the binding carries;
+removes status.nominatedNodeName.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ def _bound(context: Context, pod: Object, binding: Object, node: str) -> Object:
         if carried := meta.metadata(binding).get(field):
             pod["metadata"][field] = {**(pod["metadata"].get(field) or {}), **carried}
     status = pod.setdefault("status", {})
+    # The nomination has served (ClearingNominatedNodeNameAfterBinding).
+    status.pop("nominatedNodeName", None)
     status["conditions"] = meta.with_condition(
         status.get("conditions") or [], type_="PodScheduled", status="True", now=context.now
     )

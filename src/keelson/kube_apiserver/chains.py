@@ -30,7 +30,7 @@ from .registry.contexts import User
 from .registry.parameters import flag
 from .request_metrics import Meters
 from .serving import request_infos, warnings
-from .serving.messages import Request, Response
+from .serving.messages import Request, Response, TooLargeError
 from .serving.negotiation import JSON
 from .serving.request_infos import RequestInfo
 from .tracing import requests as tracing
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 # A handler of a path that is no resource.
 PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
 
+# Upstream's MaxRequestBodyBytes.
+_MOST_BODY_BYTES = 3 * 1024 * 1024
 _MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _DECISION, _REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason"
 _LISTS = frozenset({"list", "watch"})
@@ -213,6 +215,8 @@ class Chain:
             user = await impersonation.applied(user, request, self._authorizer)
             if request.audit is not None:
                 request.audit.impersonated(user)
+        if request.incoming is not None and not request.is_passed_on:
+            await self._take_body(request, info, user)
         if info.is_resource and info.subresource in _LONG_RUNNING:
             answer = self._authorizer.authorize(user, info)
             self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
@@ -275,6 +279,21 @@ class Chain:
             raise refusal(user, info, verdict.reason)
         if info.is_resource and not info.verb and info.subresource != "proxy":
             raise errors.method_not_allowed(request.method, info.resource)
+
+    async def _take_body(self, request: Request, info: RequestInfo, user: User) -> None:
+        """Wait for a body that did not come with its headers: from those who may send it, and before they take seats.
+
+        Raises StatusError 403, 413, 504.
+        """
+        answer = self._authorizer.authorize(user, info)
+        self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await request.take(_MOST_BODY_BYTES)
+        except TooLargeError as error:
+            raise errors.entity_too_large(f"Request entity too large: limit is {_MOST_BODY_BYTES}") from error
+        except TimeoutError as error:
+            raise errors.timeout("request did not complete within the allotted timeout", retry_after=0) from error
 
     async def _run(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         answer = self._authorizer.authorize(user, info)

@@ -93,7 +93,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_BODY_BYTES = 3 * 1024 * 1024
 _STORE_SECONDS = 2.0
 # A store that hangs must not keep the server from leaving; what is in it expires.
 _WITHDRAWAL_SECONDS = 3.0
@@ -440,10 +439,6 @@ class Server:
                 self.options.bind_address,
                 self.options.secure_port,
                 self.trust.context,
-                most_body_bytes=MOST_BODY_BYTES,
-                too_large=lambda: status_response(
-                    errors.entity_too_large(f"Request entity too large: limit is {MOST_BODY_BYTES}")
-                ),
                 malformed=lambda why: status_response(errors.bad_request(f"malformed HTTP request: {why}")),
                 passes_body=proxied_resources.is_proxied,
                 drain_seconds=_CLOSING_SECONDS + self.options.shutdown_watch_termination_grace_period,

@@ -197,7 +197,7 @@ async def test_paths_stay_in_their_place(cluster: Cluster, client: Client, names
         (b"NONSENSE\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 100_000 + b"\r\n\r\n", b"431"),
         (b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
-        (b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+        (b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", b"403"),
     ],
 )
 async def test_malformed_requests_get_an_answer(cluster: Cluster, request_: bytes, status: bytes) -> None:

@@ -42,6 +42,10 @@ _END = b"\r\n\r\n"
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "connection"})
 
 
+def _nothing() -> None:
+    """For a client that does not ask before it sends."""
+
+
 class _Clock:
     """The Date header, made once a second."""
 
@@ -113,22 +117,21 @@ class Connection(asyncio.Protocol):
         handler: Handler,
         connections: set[Connection],
         *,
-        most_body_bytes: int,
-        too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
         links: Links,
         passes_body: Callable[[bytes], bool] = lambda _target: False,
         quick: Quick | None = None,
     ) -> None:
-        """`passes_body` tells of a request's target whether its handler takes the body while it comes.
+        """`passes_body` tells of a request's target whether its handler passes the body on while it comes.
+
+        A body that did not come with the headers is not waited for either: whether it is taken is for the handler to
+        decide, once it knows who sends it.
 
         `quick` may answer a GET whose headers are those of an earlier one: it is given what `routes` then had, the
         target and the connection, and tells whether it will call `answer_quick`.
         """
         self._handler = handler
         self._connections = connections
-        self._most_body_bytes = most_body_bytes
-        self._too_large = too_large
         self._malformed = malformed
         self._links = links
         self._passes_body = passes_body
@@ -164,12 +167,11 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
-        self._body_size = 0
         # What has come before the headers' end, and what their fields add up to.
         self._header_size = 0
         self._field_bytes = 0
         self._in_headers = True
-        # The body of the message under way, where it is passed on.
+        # The body of the message under way, where its handler was not kept waiting for it.
         self._incoming: Body | None = None
 
     # --- asyncio.Protocol
@@ -217,8 +219,12 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, UnicodeDecodeError) as error:
             self._refuse(self._malformed(str(error)))
             return
-        if self._in_headers and self._header_size > _MOST_HEADER_BYTES:
-            self._refuse(Response(431, b"request headers too large", "text/plain"))
+        if self._in_headers:
+            if self._header_size > _MOST_HEADER_BYTES:
+                self._refuse(Response(431, b"request headers too large", "text/plain"))
+        elif self._incoming is None and not self._lingering:
+            # The headers are here and the body is not.
+            self._open_body(passed_on=False)
 
     @property
     def _at_rest(self) -> bool:
@@ -276,23 +282,33 @@ class Connection(asyncio.Protocol):
         if self._field_bytes > _MOST_HEADER_BYTES:
             self._refuse(Response(431, b"request headers too large", "text/plain"))
             return
-        length = self._headers.get("content-length", "")
-        passed = self._passes_body(self._url) and not self._parser.should_upgrade()
-        if passed and (length not in ("", "0") or "transfer-encoding" in self._headers):
-            self._incoming = Body(self._take_more)
-        if self._incoming is None and length.isdigit() and int(length) > self._most_body_bytes:
-            self._refuse(self._too_large())
-        elif self._headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._parser.should_upgrade() and self.transport is not None:
+        if self._parser.should_upgrade():
             # What follows belongs to whoever takes the connection over; where nobody does, it can't be read as HTTP.
-            self._closing = True
-            self.transport.pause_reading()
-        if self._incoming is not None:
-            method, target = self._parser.get_method().decode(), self._url.decode("latin-1")
-            request = Request(method, target, self._headers, b"", self)
-            request.incoming = self._incoming
-            self._enqueue(request)
+            if self.transport is not None:
+                self._closing = True
+                self.transport.pause_reading()
+        elif self._passes_body(self._url) and self._has_body:
+            self._open_body(passed_on=True)
+
+    @property
+    def _has_body(self) -> bool:
+        return self._headers.get("content-length", "") not in ("", "0") or "transfer-encoding" in self._headers
+
+    def _open_body(self, *, passed_on: bool) -> None:
+        """Hand the request over while its body is yet to come."""
+        method, target = self._parser.get_method().decode(), self._url.decode("latin-1")
+        request = Request(method, target, self._headers, b"", self)
+        asks_first = self._headers.get("expect", "").lower() == "100-continue"
+        self._incoming = request.incoming = Body(self._take_more, self._go_ahead if asks_first else _nothing)
+        request.is_passed_on = passed_on
+        for part in self._body:
+            self._incoming.feed(part)
+        self._body.clear()
+        self._enqueue(request)
+
+    def _go_ahead(self) -> None:
+        if self.transport is not None:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_more(self) -> None:
         if self.transport is not None and not self.transport.is_closing() and not self.transport.is_reading():
@@ -304,11 +320,7 @@ class Connection(asyncio.Protocol):
             if self._incoming.waiting > _MOST_WAITING and self.transport is not None:
                 self.transport.pause_reading()
             return
-        self._body_size += len(body)
-        if self._body_size > self._most_body_bytes:
-            self._body.clear()
-            self._refuse(self._too_large())
-        elif not self._lingering:
+        if not self._lingering:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -368,6 +380,17 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         self.transport.write(self.rendered(response))
+        self._end()
+
+    def _end(self) -> None:
+        """Close, after a moment where the client may be sending still."""
+        if self.transport is None:
+            return
+        if not self._lingering:
+            self.transport.close()
+            return
+        if not self.transport.is_reading():
+            self.transport.resume_reading()
         self._loop.call_later(_LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
@@ -383,7 +406,7 @@ class Connection(asyncio.Protocol):
                     return
                 if request.incoming is not None and not request.incoming.finished:
                     # Where the next request would begin, nobody knows.
-                    self._closing = True
+                    self._closing = self._lingering = True
                 if response is not None:
                     await self._write(request, response)
             except ConnectionError:
@@ -396,7 +419,7 @@ class Connection(asyncio.Protocol):
                 self._streaming = False
             self.idle_since = self._loop.time()
             if self._closing and self.transport is not None:
-                self.transport.close()
+                self._end()
                 return
             if self._queue:
                 # A client that pipelines must not keep others from their turn.

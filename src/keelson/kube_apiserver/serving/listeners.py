@@ -29,8 +29,6 @@ class Listener:
         port: int,
         context: ssl.SSLContext | None,
         *,
-        most_body_bytes: int,
-        too_large: Callable[[], Response],
         malformed: Callable[[str], Response],
         passes_body: Callable[[bytes], bool] = lambda _target: False,
         drain_seconds: float = 10.0,
@@ -40,8 +38,6 @@ class Listener:
         self._address = address
         self._port = port
         self._context = context
-        self._most_body_bytes = most_body_bytes
-        self._too_large = too_large
         self._malformed = malformed
         self._passes_body = passes_body
         self._drain_seconds = drain_seconds
@@ -63,8 +59,6 @@ class Listener:
             return Connection(
                 self._handler,
                 self.connections,
-                most_body_bytes=self._most_body_bytes,
-                too_large=self._too_large,
                 malformed=self._malformed,
                 links=links,
                 passes_body=self._passes_body,

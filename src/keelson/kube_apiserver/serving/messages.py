@@ -24,11 +24,13 @@ PRIVATE = (("Cache-Control", "no-cache, private"),)
 class Body:
     """A request's body as it comes, for handlers that pass it on: iterate over it once.
 
-    `resume` is called when more may be received; `waiting` is what was received and not taken yet, in bytes.
+    `resume` is called when more may be received, `begin` when somebody wants the body at all; `waiting` is what was
+    received and not taken yet, in bytes.
     """
 
-    def __init__(self, resume: Callable[[], None]) -> None:
+    def __init__(self, resume: Callable[[], None], begin: Callable[[], None]) -> None:
         self._resume = resume
+        self._begin = begin
         self._chunks: list[bytes] = []
         self._changed: asyncio.Event = asyncio.Event()
         self._lost = False
@@ -53,6 +55,7 @@ class Body:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """What came since the last turn. Raises ConnectionResetError where the client left before the end."""
+        self._begin()
         while True:
             if self._chunks:
                 data = b"".join(self._chunks)
@@ -69,8 +72,12 @@ class Body:
                 await self._changed.wait()
 
 
+class TooLargeError(Exception):
+    """A body beyond its limit."""
+
+
 class Request:
-    """One request with its whole body, or with `incoming` where that is passed on while it comes.
+    """One request with its whole body, or with `incoming`: a body that is passed on, or taken later, while it comes.
 
     `path` is decoded, `target` is as it came.
     """
@@ -85,6 +92,8 @@ class Request:
         self.headers = headers
         self.body = body
         self.incoming: Body | None = None
+        # Whether the body is for the handler to pass on, and never taken as a whole.
+        self.is_passed_on = False
         self.connection = connection
         # Warnings for the client (RFC 7234, "Warning: 299"), filled by whoever has one to give.
         self.warnings: list[str] = []
@@ -101,6 +110,24 @@ class Request:
         self.audit: Record | None = None
         # Its part of a trace; None where there is no tracing.
         self.span: Span | None = None
+
+    async def take(self, most: int) -> None:
+        """Have the whole body, also where it did not come with the headers.
+
+        Raises TooLargeError above `most` bytes, ConnectionResetError where the client leaves before its end.
+        """
+        if self.incoming is None:
+            return
+        stated = self.headers.get("content-length", "")
+        if stated.isdigit() and int(stated) > most:
+            raise TooLargeError
+        parts: list[bytes] = []
+        async for part in self.incoming:
+            parts.append(part)
+            most -= len(part)
+            if most < 0:
+                raise TooLargeError
+        self.body, self.incoming = b"".join(parts), None
 
     @cached_property
     def query(self) -> dict[str, list[str]]:

@@ -11,10 +11,15 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from components.hosts.models import Host as Machine
 
 ROOT = Path(__file__).parents[1]
 COPY = ROOT / ".state" / "test-clone"
@@ -82,6 +87,23 @@ class Stack:
     def directory(self) -> Path:
         """What the stack alone keeps in its clone."""
         return self.clone / ".state" / "labs" / self.name
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Write these values, by keys without their prefix, as the stack's settings."""
+        content = yaml.safe_dump({"config": {f"keelson:{key}": value for key, value in values.items()}})
+        self._settings.write_text(content)
+
+    @contextmanager
+    def own_settings(self) -> Iterator[Stack]:
+        """The stack, with settings of its own meanwhile; on the way out it is destroyed, whatever it is by then."""
+        as_cloned = self._settings.read_text()
+        yield self
+        self.make("destroy")
+        self._settings.write_text(as_cloned)
+
+    @property
+    def _settings(self) -> Path:
+        return self.clone / "stacks" / f"Pulumi.{self.name}.yaml"
 
 
 @dataclass(frozen=True)
@@ -197,6 +219,15 @@ def run(
         timeout=seconds,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def ssh(machine: Machine, command: str, stdin: str = "") -> str:
+    """Return what a command on a machine outside the lab printed. Raises AssertionError with its complaint."""
+    pins = Path(machine.private_key_path).with_name("pins")
+    pins.write_text(machine.known_hosts_line())
+    options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={pins}"]
+    target = ["-i", machine.private_key_path, f"{machine.user}@{machine.address}"]
+    return succeeded(run(["ssh", *options, *target, command], stdin=stdin, seconds=120), command)
 
 
 def succeeded(ended: Ended, what: str) -> str:

@@ -1,18 +1,16 @@
 """A machine that was started outside Pulumi is adopted by the stack `metal`, and is let go by its destroy as it was."""
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.hosts import machine_containers, networks, ssh_keys
 from components.hosts.labs import Lab
 from components.hosts.models import Host
 from images.machine import recipes, trees
-from tests.clusters import Stack
+from tests.clusters import Stack, ssh
 
 pytestmark = pytest.mark.lab
 
@@ -27,7 +25,7 @@ nft list ruleset
 ip -brief address
 ip route
 getent passwd
-ls /run/netns 2>/dev/null
+[ ! -d /run/netns ] || ls /run/netns
 """
 
 
@@ -52,26 +50,8 @@ def stack(clone: Path, machine: Host) -> Iterator[Stack]:
     """The stack `metal` of the clone; it is destroyed afterwards, whatever it is by then."""
     # Asked for so that it is there until the stack is gone.
     del machine
-    stack = Stack(clone, "metal")
-    as_cloned = settings(stack).read_text()
-    yield stack
-    stack.make("destroy")
-    settings(stack).write_text(as_cloned)
-
-
-def settings(stack: Stack) -> Path:
-    return stack.clone / "stacks" / f"Pulumi.{stack.name}.yaml"
-
-
-def ssh(host: Host, command: str) -> str:
-    pins = Path(host.private_key_path).with_name("pins")
-    pins.write_text(host.known_hosts_line())
-    options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={pins}"]
-    target = ["-i", host.private_key_path, f"{host.user}@{host.address}"]
-    done = subprocess.run(["ssh", *options, *target, command], capture_output=True, text=True, check=False)
-    # The look's last command ends with 2 where there is nothing to list.
-    assert done.returncode in (0, 2), done.stderr
-    return done.stdout
+    with Stack(clone, "metal").own_settings() as stack:
+        yield stack
 
 
 def different(before: str, after: str) -> list[str]:
@@ -86,9 +66,7 @@ def declare(stack: Stack, host: Host) -> None:
         "hostKey": host.host_key,
         "privateKeyFile": host.private_key_path,
     }
-    settings(stack).write_text(
-        yaml.safe_dump({"config": {"keelson:hostKind": "bareMetal", "keelson:machines": [described]}})
-    )
+    stack.configure({"hostKind": "bareMetal", "machines": [described]})
 
 
 def test_adopted_converged_verified_and_let_go_unharmed(stack: Stack, machine: Host) -> None:

@@ -5,19 +5,17 @@ makes Python some 27 times slower than it is; hence the night.
 """
 
 import ipaddress
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.hosts import machine_containers, networks
 from components.hosts.labs import Lab
 from components.hosts.models import Host
 from images.machine import recipes, trees
-from tests.clusters import Stack
+from tests.clusters import Stack, ssh
 
 pytestmark = [pytest.mark.nightly, pytest.mark.lab]
 
@@ -69,27 +67,8 @@ def stack(clone: Path, hypervisor: Hypervisor) -> Iterator[Stack]:
     """The stack `vm` of the clone; it is destroyed afterwards, whatever it is by then."""
     # Asked for so that it is there until the stack is gone.
     del hypervisor
-    stack = Stack(clone, "vm")
-    as_cloned = settings(stack).read_text()
-    yield stack
-    stack.make("destroy")
-    settings(stack).write_text(as_cloned)
-
-
-def settings(stack: Stack) -> Path:
-    return stack.clone / "stacks" / f"Pulumi.{stack.name}.yaml"
-
-
-def ssh(host: Host, command: str, stdin: str = "") -> str:
-    pins = Path(host.private_key_path).with_name("pins")
-    pins.write_text(host.known_hosts_line())
-    options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={pins}"]
-    target = ["-i", host.private_key_path, f"{host.user}@{host.address}"]
-    done = subprocess.run(
-        ["ssh", *options, *target, command], input=stdin, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with Stack(clone, "vm").own_settings() as stack:
+        yield stack
 
 
 def declare(stack: Stack, hypervisor: Hypervisor) -> None:
@@ -106,7 +85,7 @@ def declare(stack: Stack, hypervisor: Hypervisor) -> None:
         "hostNetwork": str(hypervisor.network),
         "vmMemory": "2048",
     }
-    settings(stack).write_text(yaml.safe_dump({"config": {f"keelson:{key}": value for key, value in values.items()}}))
+    stack.configure(values)
 
 
 def test_boots_converges_is_verified_and_is_gone(stack: Stack, hypervisor: Hypervisor) -> None:

@@ -197,6 +197,15 @@ class Chain:
             meter.count(200)
         else:
             meter.note(response.status, seconds, sum(map(len, response.parts)))
+        context = request.context
+        waited = request.waited if context is None else request.waited + context.waited
+        if waited and response is not None:
+            meter.without(seconds, waited)
+        if context is not None:
+            if context.deprecation:
+                meter.deprecated = True
+            if request.body:
+                meter.taken(len(request.body))
 
     def _info(self, request: Request) -> RequestInfo:
         if not request.query_string:
@@ -229,10 +238,12 @@ class Chain:
         level, tally = flow.level, flow.tally
         ticket: Ticket | None = None
         if not level.enter(tally, width):
+            came = time.perf_counter()
             try:
                 ticket = await self._flows.wait(flow, width)
             except RejectedError:
                 return self._flows.refusal(flow)
+            request.waited = time.perf_counter() - came
         if info.verb == "watch":
             return await self._watch(request, info, user, partial(level.leave, tally, width, ticket))
         try:

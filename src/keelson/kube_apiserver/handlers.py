@@ -121,10 +121,11 @@ class Handlers:
             raise errors.path_not_found()
         context = context_of(request, info, user)
         request.warnings = context.warnings
+        request.context = context
         if request.audit is not None:
             request.audit.context = context
-        if served.custom:
-            self._check_custom(context, served)
+        if served.extras:
+            self._check_extras(context, served)
         special = self.special.get(
             f"{resource.qualified}/{info.subresource}" if info.subresource else resource.qualified
         )
@@ -156,7 +157,7 @@ class Handlers:
             raise errors.path_not_found()
         return await self.peers.forward(names, request, info, user)
 
-    def _check_custom(self, context: Context, served: Served) -> None:
+    def _check_extras(self, context: Context, served: Served) -> None:
         verb = context.info.verb
         if "deprecationWarning" in served.extras:
             context.deprecation = served.extras["deprecationWarning"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import orjson
 
 from keelson.api import errors
 from keelson.component_base import metrics
 from keelson.component_base.health import Checks
+from keelson.storage.errors import StorageError
+from keelson.storage.stores import Store
 
 from . import versions
 from .chains import Chain, PathHandler
@@ -14,6 +19,8 @@ from .discovery import Discovery
 from .registry.contexts import User
 from .serving.messages import Request, Response
 from .serving.request_infos import RequestInfo
+
+_STORE_SECONDS = 2.0
 
 
 def health(checks: Checks) -> PathHandler:
@@ -36,13 +43,18 @@ def health(checks: Checks) -> PathHandler:
 class Paths:
     """Handlers of general paths; `address` is what discovery calls this server."""
 
-    def __init__(self, chain: Chain, discovery: Discovery, address: str) -> None:
+    def __init__(self, chain: Chain, discovery: Discovery, address: str, store: Store) -> None:
+        self._store = store
         self._chain = chain
         self._discovery = discovery
         self._address = address
 
     async def metrics(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
         """Metrics in Prometheus' text."""
+        # What the store takes is asked of it; where it does not answer, what it said last is shown.
+        with contextlib.suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._store.size()
         return Response(200, metrics.render(), metrics.CONTENT_TYPE)
 
     async def version(self, _request: Request, _info: RequestInfo, _user: User) -> Response:

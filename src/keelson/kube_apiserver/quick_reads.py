@@ -64,6 +64,7 @@ class Route:
     __slots__ = (
         "collection",
         "credential",
+        "flow",
         "generations",
         "head",
         "key",
@@ -82,18 +83,19 @@ class Route:
         credential: Credential,
         level: Level,
         tally: Tally,
-        head: bytes,
+        flow: bytes,
         meters: Meters,
         generations: tuple[int, int, int],
     ) -> None:
-        """`key` is what all keys begin with, `head` the answer's header lines."""
+        """`key` is what all keys begin with, `flow` the header lines that name the flow."""
         self.served = served
         self.collection = collection
         self.key = key
         self.credential = credential
         self.level = level
         self.tally = tally
-        self.head = head
+        self.flow = flow
+        self.head = flow + b"Cache-Control: no-cache, private\r\nContent-Type: application/json\r\n"
         self.meters = meters
         self.generations = generations
         self.opening = opening(served)
@@ -135,7 +137,7 @@ class _Read:
 
     def refuse(self, error: errors.StatusError) -> None:
         response = self.reads.status_response(error)
-        self._end(response.status, self.connection.rendered(response), sum(map(len, response.parts)))
+        self._end(response.status, self.connection.rendered(response, self.route.flow), sum(map(len, response.parts)))
 
     def _end(self, code: int, data: bytes, size: int) -> None:
         route = self.route
@@ -261,7 +263,7 @@ class Reads:
         if self.remote(info.group, info.version) is not None:
             return
         served = self._catalogue.find(info.group, info.version, info.resource)
-        if served is None or served.custom or not served.is_stored or not served.is_plain:
+        if served is None or served.custom or served.extras or not served.is_stored or not served.is_plain:
             return
         if not served.resource.namespaced and info.namespace:
             # A Namespace is in itself: policy and flow hang on its name.
@@ -273,7 +275,6 @@ class Reads:
         if len(routes) >= _MOST_ROUTES:
             routes.clear()
         flow = flows.of(user, info)
-        head = flow.head + b"Cache-Control: no-cache, private\r\nContent-Type: application/json\r\n"
         routes[prefix.encode("latin-1")] = Route(
             served,
             self._catalogue.collection(served),
@@ -281,7 +282,7 @@ class Reads:
             credential,
             flow.level,
             flow.tally,
-            head,
+            flow.head,
             meters,
             self._generations(),
         )

@@ -7,12 +7,12 @@ than a read from the cache. Labels are only ever names that this server knows: w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .caches.collections import Collection
+from .histograms import Histogram, buckets
 from .registry.catalogues import Catalogue
 from .serving.request_infos import RequestInfo
 
@@ -21,7 +21,11 @@ _SECONDS = (
     45.0, 60.0,
 )  # fmt: skip
 _BYTES = tuple(1000.0 * 10**power for power in range(7))
+_BODY_BYTES = tuple(50_000.0 + 100_000 * step for step in range(31))
+_SLI_SECONDS = _SECONDS[2:]
 _LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
+_NONE = (0,) * (len(_SECONDS) + 1)
+_BODIES = {"POST": "create", "PUT": "update", "APPLY": "patch"}
 _VERBS = {"create": "POST", "update": "PUT"}
 _CONNECTED = frozenset({"exec", "attach", "portforward", "proxy"})
 _READS = frozenset({"GET", "LIST"})
@@ -33,7 +37,10 @@ _APPLY = "application/apply-patch"
 class Meter:
     """The numbers of requests that have the same labels. `open` counts long-running ones that go on."""
 
-    __slots__ = ("codes", "labels", "open", "seconds", "sizes", "summed", "summed_sizes")
+    __slots__ = (
+        "bodies", "codes", "deprecated", "labels", "moved", "open", "seconds", "sizes", "summed", "summed_sizes",
+        "waits",
+    )  # fmt: skip
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -43,6 +50,27 @@ class Meter:
         self.sizes = [0] * (len(_BYTES) + 1) if labels[0] in _READS else None
         self.summed_sizes = 0
         self.open: int | None = None
+        # How the histogram of seconds differs from that of seconds that were the server's own, and by what in sum:
+        # few requests wait for anybody else, so nothing is noted of the others.
+        self.moved: list[int] | None = None
+        self.waits = 0.0
+        # Sizes of what was sent here, in bytes.
+        self.bodies: Histogram | None = None
+        self.deprecated = False
+
+    def without(self, seconds: float, waited: float) -> None:
+        """Of the seconds that were noted, some were spent waiting for a turn or for a webhook."""
+        if self.moved is None:
+            self.moved = [0] * len(self.seconds)
+        self.moved[bisect_left(_SECONDS, seconds)] -= 1
+        self.moved[bisect_left(_SECONDS, max(seconds - waited, 0.0))] += 1
+        self.waits += min(waited, seconds)
+
+    def taken(self, size: int) -> None:
+        """A body of so many bytes came with one."""
+        if self.bodies is None:
+            self.bodies = Histogram(_BODY_BYTES)
+        self.bodies.note(size)
 
     def count(self, code: int) -> None:
         """One that has no duration, as a watch."""
@@ -65,14 +93,6 @@ class Meter:
         """It has ended."""
         assert self.open
         self.open -= 1
-
-
-def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    found, total = [], 0
-    for bound, count in zip((*(f"{bound:g}" for bound in bounds), "+Inf"), counts, strict=True):
-        total += count
-        found.append((bound, float(total)))
-    return found
 
 
 class Meters(Collector):
@@ -157,24 +177,100 @@ class Meters(Collector):
             for code, count in list(meter.codes.items()):
                 requests.add_metric((*meter.labels, str(code)), count)
             if any(meter.seconds):
-                durations.add_metric(meter.labels, _buckets(_SECONDS, meter.seconds), meter.summed)
+                durations.add_metric(meter.labels, buckets(_SECONDS, meter.seconds), meter.summed)
             if meter.sizes is not None and any(meter.sizes):
-                sizes.add_metric(without, _buckets(_BYTES, meter.sizes), float(meter.summed_sizes))
+                sizes.add_metric(without, buckets(_BYTES, meter.sizes), float(meter.summed_sizes))
             if meter.open is not None:
                 long_running.add_metric(without, meter.open)
-        yield from (requests, durations, sizes, long_running, self._stored())
+        yield from (requests, durations, sizes, long_running, *self._own(), *self._cached())
 
-    def _stored(self) -> Metric:
+    def _own(self) -> Iterable[Metric]:
+        """What has fewer labels than requests: the sums of several meters."""
+        sli = HistogramMetricFamily(
+            "apiserver_request_sli_duration_seconds",
+            "Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in "
+            "seconds for each verb, group, version, resource, subresource, scope and component.",
+            labels=(_LABELS[0], *_LABELS[2:]),
+        )
+        bodies = HistogramMetricFamily(
+            "apiserver_request_body_size_bytes",
+            "Apiserver request body size in bytes broken out by resource and verb.",
+            labels=("resource", "verb", "group"),
+        )
+        deprecated = GaugeMetricFamily(
+            "apiserver_requested_deprecated_apis",
+            "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, "
+            "subresource, and removed_release.",
+            labels=("group", "version", "resource", "subresource", "removed_release"),
+        )
+        seconds: dict[tuple[str, ...], Histogram] = {}
+        sizes: dict[tuple[str, ...], Histogram] = {}
+        removed: set[tuple[str, ...]] = set()
+        for meter in list(self._meters.values()):
+            verb, _, group, version, resource, subresource, *_ = meter.labels
+            if any(meter.seconds):
+                found = seconds.setdefault((verb, *meter.labels[2:]), Histogram(_SLI_SECONDS))
+                counts = [count + moved for count, moved in zip(meter.seconds, meter.moved or _NONE, strict=True)]
+                # The lowest bounds of durations are below the lowest of these.
+                found.add([sum(counts[:3]), *counts[3:]], meter.summed - meter.waits)
+            if meter.bodies is not None and resource:
+                name = _BODIES.get(verb, verb.lower())
+                sizes.setdefault((resource, name, group), Histogram(_BODY_BYTES)).add(
+                    meter.bodies.counts, meter.bodies.summed
+                )
+            if meter.deprecated:
+                # No deprecated version that is served here has a release that will not have it any more.
+                removed.add((group, version, resource, subresource, ""))
+        for labels, histogram in seconds.items():
+            sli.add_metric(labels, histogram.buckets, histogram.summed)
+        for labels, histogram in sizes.items():
+            bodies.add_metric(labels, histogram.buckets, histogram.summed)
+        for labels in removed:
+            deprecated.add_metric(labels, 1)
+        return (sli, bodies, deprecated)
+
+    def _cached(self) -> Iterable[Metric]:
+        """What the caches hold, of every resource that has one."""
+        labels = ("group", "resource")
         objects = GaugeMetricFamily(
             "apiserver_storage_objects",
             "Number of stored objects at the time of last check split by kind.",
             labels=("resource",),
         )
-        seen: dict[int, Collection] = {}
+        counted = GaugeMetricFamily(
+            "apiserver_resource_objects",
+            "Number of stored objects at the time of last check split by kind.",
+            labels=labels,
+        )
+        received = [
+            CounterMetricFamily(name, help_, labels=labels)
+            for name, help_ in (
+                ("apiserver_storage_events_received", "Number of etcd events received split by kind."),
+                (
+                    "apiserver_watch_cache_events_received",
+                    "Counter of events received in watch cache broken by resource type.",
+                ),
+            )
+        ]
+        revisions = GaugeMetricFamily(
+            "apiserver_watch_cache_resource_version",
+            "Current resource version of watch cache broken by resource type. This is truncated to the 15 least "
+            "significant digits.",
+            labels=labels,
+        )
+        seen: set[int] = set()
         for served in self._catalogue:
-            if served.is_stored:
-                collection = self._catalogue.collection(served)
-                if id(collection) not in seen and collection.last_change:
-                    seen[id(collection)] = collection
-                    objects.add_metric((served.resource.qualified,), len(collection))
-        return objects
+            if not served.is_stored:
+                continue
+            collection = self._catalogue.collection(served)
+            if id(collection) in seen or not collection.last_change:
+                continue
+            seen.add(id(collection))
+            resource = served.resource
+            named = (resource.group, resource.plural)
+            objects.add_metric((resource.qualified,), len(collection))
+            counted.add_metric(named, len(collection))
+            for family in received:
+                family.add_metric(named, collection.received)
+            revisions.add_metric(named, collection.last_change % 10**15)
+        return (objects, counted, *received, revisions)

@@ -80,6 +80,8 @@ from .services.ports import Ports
 from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
 from .serving.request_infos import RequestInfo
+from .store_metrics import Measured
+from .store_metrics import Metrics as StoreMetrics
 from .subresources.bindings import Bindings
 from .subresources.evictions import Evictions
 from .subresources.scales import Scales
@@ -113,11 +115,12 @@ class Server:
         tracing: Tracing | None = None,
     ) -> None:
         self.options = options
-        self.store = store
+        self.store = store = Measured(store)
         root = f"{options.etcd_prefix}/"
         self.feed = Feed(store, root)
         self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
         self.catalogue.withhold(enablements.disabled(options.runtime_config, resources.BUILT_IN))
+        self.store.resource_of = self.catalogue.resource_of
         self.encryption: Encryption | None = None
         if options.encryption_provider_config and transformer is None:
             # Which rule holds for a key is known to the catalogue, and how a value is read to the transformer.
@@ -369,7 +372,7 @@ class Server:
             handler = health(checks)
             paths[path] = handler
             prefixes[path + "/"] = handler
-        general = Paths(self.chain, self.discovery, self._address())
+        general = Paths(self.chain, self.discovery, self._address(), self.store)
         paths["/metrics"] = general.metrics
         pages = Pages(self.options, lambda: (*paths, *prefixes))
         paths["/statusz"], paths["/flagz"] = pages.statusz, pages.flagz
@@ -421,7 +424,8 @@ class Server:
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
-            for collector in (self.meters, *((Gauges(self.flows),) if self.flows is not None else ())):
+            collectors = [self.meters, StoreMetrics(self.store), self.admission.durations]
+            for collector in (*collectors, *((Gauges(self.flows),) if self.flows is not None else ())):
                 metrics.REGISTRY.register(collector)
                 stack.callback(metrics.REGISTRY.unregister, collector)
             await stack.enter_async_context(self.authentication.run())

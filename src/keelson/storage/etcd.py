@@ -386,6 +386,10 @@ class EtcdStore:
     async def compact(self, revision: int) -> None:
         await self._call("compact", pb.CompactionRequest(revision=revision), reads=True)
 
+    async def size(self) -> int:
+        answer = await self._call("status", pb.StatusRequest(), reads=True)
+        return int(answer.db_size)
+
     async def close(self) -> None:
         for member in self._members:
             if member is not None:

@@ -170,6 +170,9 @@ class MemoryStore:
                 last[event.entry.key] = event
         return sorted((e for e in last.values() if not e.deleted), key=lambda event: event.entry.mod_revision)
 
+    async def size(self) -> int:
+        return sum(len(event.entry.key) + len(event.entry.value) for event in self._history)
+
     async def close(self) -> None:
         for handle in self._expiries:
             handle.cancel()

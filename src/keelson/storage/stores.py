@@ -115,6 +115,10 @@ class Store(Protocol):
         """Forget history before `revision`; CompactedError where that is done already."""
         ...
 
+    async def size(self) -> int:
+        """How many bytes the store takes, of one of its members."""
+        ...
+
     async def close(self) -> None:
         """Release connections."""
         ...

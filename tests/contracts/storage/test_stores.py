@@ -28,6 +28,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await real.close()
 
 
+async def test_the_store_tells_its_size(store: Store) -> None:
+    await store.create("/a", bytes(1000))
+    assert await store.size() >= 1000
+
+
 async def test_create_get_update_delete(store: Store) -> None:
     first = await store.create("/registry/a", b"1")
     found = await store.get("/registry/a")

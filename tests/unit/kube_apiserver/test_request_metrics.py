@@ -78,3 +78,20 @@ def test_numbers_are_shown_as_histograms(meters: Meters) -> None:
     sizes = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(shown)]
     assert sizes == ["2.0", "2.0", "2.0", "2.0", "3.0", "3.0", "3.0", "3.0"]
     assert "apiserver_longrunning_requests{" in text
+
+
+def test_waiting_for_others_is_no_time_of_the_servers_own(meters: Meters) -> None:
+    meter = meters.of(request_infos.of("POST", "/api/v1/namespaces/a/pods"))
+    meter.note(201, 0.003)
+    meter.note(201, 3.5)
+    meter.without(3.5, 3.25)
+    registry = CollectorRegistry()
+    registry.register(meters)
+    text = generate_latest(registry).decode().splitlines()
+    own = {line.partition('le="')[2].partition('"')[0]: line.rpartition(" ")[2] for line in text
+           if line.startswith("apiserver_request_sli_duration_seconds_bucket")}  # fmt: skip
+    assert (own["0.05"], own["0.2"], own["0.4"], own["+Inf"]) == ("1.0", "1.0", "2.0", "2.0")
+    (total,) = (line for line in text if line.startswith("apiserver_request_sli_duration_seconds_sum"))
+    assert float(total.rpartition(" ")[2]) == pytest.approx(0.253)
+    (whole,) = (line for line in text if line.startswith("apiserver_request_duration_seconds_sum"))
+    assert float(whole.rpartition(" ")[2]) == pytest.approx(3.503)

@@ -6,13 +6,16 @@ Mutating steps run before validation of the object, validating steps after it, b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
 from keelson.kube_apiserver.registry.contexts import Context
+
+from .durations import ADMIT, VALIDATE, Duration, Durations
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -54,6 +57,9 @@ class Attributes:
         return f"{self.resource.qualified}/{self.subresource}" if self.subresource else self.resource.qualified
 
 
+Step = Callable[[Attributes], Awaitable[None]]
+
+
 class Chain:
     """The enabled plugins in their order.
 
@@ -66,43 +72,63 @@ class Chain:
     """
 
     def __init__(self) -> None:
+        self.durations = Durations()
         self._plugins: Sequence[Any] = ()
-        self._mutating: list[Any] = []
-        self._validating: list[Any] = []
-        self._deleting: list[Any] = []
+        # By kind of step and operation: the steps, each with where its time is noted.
+        self._steps: dict[tuple[str, str], list[tuple[Step, Duration]]] = {}
 
     def use(self, plugins: Sequence[Any]) -> None:
         """Run these plugins from now on."""
         self._plugins = plugins
         for plugin in plugins:
             if hasattr(plugin, "active"):
-                plugin.on_activity = self._choose
-        self._choose()
+                plugin.on_activity = self._steps.clear
 
-    def _choose(self) -> None:
-        active = [plugin for plugin in self._plugins if getattr(plugin, "active", True)]
-        self._mutating = [p for p in active if hasattr(p, "mutate")]
-        self._validating = [p for p in active if hasattr(p, "validate")]
-        self._deleting = [p for p in self._mutating if getattr(p, "mutates_deletions", False)]
+    def _chosen(self, kind: str, operation: str) -> list[tuple[Step, Duration]]:
+        """The steps of a kind, as long as no plugin becomes active or inactive."""
+        found = self._steps.get((kind, operation))
+        if found is None:
+            method = "mutate" if kind == ADMIT else "validate"
+            found = self._steps[kind, operation] = [
+                (getattr(plugin, method), self.durations.of(plugin.name, kind, operation))
+                for plugin in self._plugins
+                if getattr(plugin, "active", True)
+                and hasattr(plugin, method)
+                and (kind != ADMIT or operation != DELETE or getattr(plugin, "mutates_deletions", False))
+            ]
+        return found
+
+    async def _run(self, kind: str, attributes: Attributes) -> None:
+        operation = attributes.operation
+        began = then = perf_counter()
+        for step, duration in self._chosen(kind, operation):
+            try:
+                await step(attributes)
+            except BaseException:
+                now = perf_counter()
+                duration.rejected.note(now - then)
+                self.durations.step(kind, operation).rejected.note(now - began)
+                raise
+            now = perf_counter()
+            duration.passed.note(now - then)
+            if duration.remote:
+                attributes.context.waited += now - then
+            then = now
+        self.durations.step(kind, operation).passed.note(then - began)
 
     async def mutate(self, attributes: Attributes) -> None:
         """Run the mutating steps, all of them once more where one has changed what an earlier one has seen."""
-        for plugin in self._mutating:
-            await plugin.mutate(attributes)
+        await self._run(ADMIT, attributes)
         again = attributes.reinvocation
         if again is not None and again.wanted:
             again.round = 1
-            for plugin in self._mutating:
-                await plugin.mutate(attributes)
+            await self._run(ADMIT, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Run the validating steps."""
-        for plugin in self._validating:
-            await plugin.validate(attributes)
+        await self._run(VALIDATE, attributes)
 
     async def delete(self, attributes: Attributes) -> None:
         """Run every step that has a say in a deletion."""
-        for plugin in self._deleting:
-            await plugin.mutate(attributes)
-        for plugin in self._validating:
-            await plugin.validate(attributes)
+        await self._run(ADMIT, attributes)
+        await self._run(VALIDATE, attributes)

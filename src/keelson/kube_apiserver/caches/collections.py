@@ -60,6 +60,8 @@ class Collection:
         self._listed = 0
         # The revision of the last event of this resource.
         self.last_change = 0
+        # How many events of the store have come, for metrics.
+        self.received = 0
         # How often history was broken: what happened meanwhile nobody can be told.
         self.gaps = 0
         self.groups: dict[object, Group] = {}

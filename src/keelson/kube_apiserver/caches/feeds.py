@@ -278,6 +278,7 @@ class Feed:
             source = self._find(event.entry.key)
             if source is None:
                 continue
+            source.collection.received += 1
             if source.held is not None:
                 source.held.append(event)
             elif source.listed:

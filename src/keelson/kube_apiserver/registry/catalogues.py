@@ -30,6 +30,11 @@ from .views import VersionedIndexer, View
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
 _STORED_VERB = "get"
 _NOT_STORED = frozenset({"componentstatuses"})
+# What clients of a built-in resource are told (Deprecation Policy), by API version and kind.
+_DEPRECATED = {
+    ("v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Served:
     list_kind: str
     conversion: Conversion | None = None
     custom: bool = False
-    # What a CRD version states beside its schema; the mapping is empty for built-in resources.
+    # What a CRD version states beside its schema; for built-in resources a deprecation, if anything.
     extras: dict[str, Any] = field(default_factory=dict)
     # Brings a custom object that comes out of the store into the shape that its CRD gives it.
     reader: Callable[[Object], Object] | None = None
@@ -136,10 +141,10 @@ class Catalogue:
 
     def resource_of(self, key: str) -> str:
         """Whose objects lie at a storage key: "secrets", "deployments.apps", or "" for what is no resource's."""
-        for prefix, qualified in self._by_prefix.items():
-            if key.startswith(prefix):
-                return qualified
-        return ""
+        # Prefixes have one segment below the root or two, as in services/specs/ or GROUP/RESOURCE/.
+        first = key.find("/", len(self._root)) + 1
+        second = key.find("/", first) + 1
+        return self._by_prefix.get(key[:second]) or self._by_prefix.get(key[:first]) or ""
 
     def decode(self, served: Served, key: str, value: bytes) -> Object:
         """The object that a stored value is. Raises ValueError, StatusError, storage's TransformError."""
@@ -192,6 +197,7 @@ def parse(plain: bytes) -> Object:
 def _built_in(resource: Resource, root: str) -> Served:
     stored = _STORED_VERB in resource.verbs and resource.plural not in _NOT_STORED
     conversion = conversions.BUILT_IN.get((resource.api_version, resource.kind))
+    deprecation = _DEPRECATED.get((resource.api_version, resource.kind))
     return Served(
         resource=resource,
         schema=schemas.of(resource),
@@ -199,4 +205,5 @@ def _built_in(resource: Resource, root: str) -> Served:
         prefix=f"{root}{resource.storage_prefix}/" if stored else "",
         list_kind=f"{resource.kind}List",
         conversion=Conversion(conversion.to_stored, conversion.from_stored) if conversion is not None else None,
+        extras={"deprecationWarning": deprecation} if deprecation is not None else {},
     )

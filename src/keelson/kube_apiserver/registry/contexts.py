@@ -61,5 +61,7 @@ class Context:
     stated: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     # What admission has to say to the audit log, by qualified key; a key is said once.
     annotations: dict[str, str] = field(default_factory=dict)
+    # Seconds spent waiting for webhooks.
+    waited: float = 0.0
     # What was allocated for the write under way, to be given back where it does not happen.
     taken: list[Any] = field(default_factory=list)

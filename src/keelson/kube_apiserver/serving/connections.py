@@ -362,9 +362,9 @@ class Connection(asyncio.Protocol):
         elif self._closing:
             self.transport.close()
 
-    def rendered(self, response: Response) -> bytes:
-        """An answer as it is sent."""
-        return b"".join((self._head(response, len(response.body), b""), response.body))
+    def rendered(self, response: Response, lines: bytes = b"") -> bytes:
+        """An answer as it is sent; `lines` are further headers, each with its line's end."""
+        return b"".join((self._head(response, len(response.body), lines), response.body))
 
     def _refuse(self, response: Response) -> None:
         """Answer what can't become a request, and close.

@@ -12,6 +12,7 @@ from cryptography import x509
 
 if TYPE_CHECKING:
     from keelson.kube_apiserver.audit.records import Record
+    from keelson.kube_apiserver.registry.contexts import Context
     from keelson.kube_apiserver.tracing.spans import Span
 
     from .connections import Connection, Stream
@@ -108,6 +109,10 @@ class Request:
         self.long_running = False
         # What the audit log is told of it; None where nothing is.
         self.audit: Record | None = None
+        # What its handler made of it; None before that, and of what is no resource.
+        self.context: Context | None = None
+        # Seconds that it waited for its turn.
+        self.waited = 0.0
         # Its part of a trace; None where there is no tracing.
         self.span: Span | None = None
 

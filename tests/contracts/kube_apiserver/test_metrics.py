@@ -1,0 +1,159 @@
+"""What dashboards and alerts find on /metrics: upstream's names and labels, and that they count what happens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.contracts.kube_apiserver.webhook_servers import WebhookServer, denied
+
+pytestmark = pytest.mark.lab
+
+_CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+_REQUEST = "component group resource scope subresource verb version"
+# Upstream's list of stable metrics (test/instrumentation/testdata/stable-metrics-list.yaml, 1.36), those of the API
+# server: type and labels by name, first the stable ones, then those in beta whose subject is here.
+_UPSTREAM = {
+    "apiserver_admission_controller_admission_duration_seconds": ("histogram", "name operation rejected type"),
+    "apiserver_admission_step_admission_duration_seconds": ("histogram", "operation rejected type"),
+    "apiserver_admission_webhook_admission_duration_seconds": ("histogram", "name operation rejected type"),
+    "apiserver_current_inflight_requests": ("gauge", "request_kind"),
+    "apiserver_longrunning_requests": ("gauge", _REQUEST),
+    "apiserver_request_duration_seconds": ("histogram", f"{_REQUEST} dry_run"),
+    "apiserver_request_total": ("counter", f"{_REQUEST} code dry_run"),
+    "apiserver_requested_deprecated_apis": ("gauge", "group removed_release resource subresource version"),
+    "apiserver_response_sizes": ("histogram", _REQUEST),
+    "apiserver_storage_objects": ("gauge", "resource"),
+    "apiserver_storage_size_bytes": ("gauge", "storage_cluster_id"),
+    "apiserver_flowcontrol_current_executing_requests": ("gauge", "flow_schema priority_level"),
+    "apiserver_flowcontrol_current_executing_seats": ("gauge", "flow_schema priority_level"),
+    "apiserver_flowcontrol_current_inqueue_requests": ("gauge", "flow_schema priority_level"),
+    "apiserver_flowcontrol_dispatched_requests_total": ("counter", "flow_schema priority_level"),
+    "apiserver_flowcontrol_nominal_limit_seats": ("gauge", "priority_level"),
+    "apiserver_storage_events_received_total": ("counter", "group resource"),
+    # Alpha, and yet in everybody's dashboards (kubernetes-mixin).
+    "apiserver_request_sli_duration_seconds": ("histogram", _REQUEST),
+    "etcd_request_duration_seconds": ("histogram", "group operation resource"),
+    "etcd_requests_total": ("counter", "group operation resource"),
+}
+
+
+class Served(NamedTuple):
+    """One metric: its type, and its samples by the name's ending and their labels."""
+
+    kind: str
+    samples: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of all samples, but for a bucket's bound."""
+        return {name for _, labels in self.samples for name, _ in labels} - {"le"}
+
+    def of(self, ending: str = "", /, **labels: str) -> float:
+        """The sum of the samples that have these labels."""
+        wanted = set(labels.items())
+        return sum(value for (end, found), value in self.samples.items() if end == ending and wanted <= found)
+
+
+async def scraped(session: aiohttp.ClientSession, path: str = "/metrics") -> dict[str, Served]:
+    """What a server tells, by name."""
+    async with session.get(path) as answer:
+        assert answer.status == 200
+        text = await answer.text()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        samples = {
+            (each.name.removeprefix(name), frozenset(each.labels.items())): each.value for each in family.samples
+        }
+        found[name] = Served(family.type, samples)
+    return found
+
+
+@pytest.fixture
+async def session(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
+    async with cluster.session() as found:
+        yield found
+
+
+async def _ask(session: aiohttp.ClientSession, method: str, path: str, code: int, **more: object) -> None:
+    async with session.request(method, path, **more) as answer:  # type: ignore[arg-type]
+        assert answer.status == code, await answer.text()
+        await answer.read()
+
+
+async def test_names_and_labels_are_upstreams(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    async with WebhookServer(tmp_path) as webhook:
+        webhook.reviews["/deny"] = lambda _request: denied("no", code=403)
+        hook = {
+            "name": "metrics.example.com", "clientConfig": webhook.config("/deny"), "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "objectSelector": {"matchLabels": {"metrics": "deny"}},
+            "rules": [
+                {"apiGroups": [""], "apiVersions": ["*"], "resources": ["configmaps"], "operations": ["CREATE"]},
+            ],
+        }  # fmt: skip
+        path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        await _ask(session, "POST", path, 201, json={"metadata": {"name": "metrics"}, "webhooks": [hook]})
+        await _ask(session, "GET", path, 200)
+        body = {"metadata": {"name": "refused", "labels": {"metrics": "deny"}}}
+        await _ask(session, "POST", _CONFIG_MAPS, 403, json=body)
+        await _ask(session, "DELETE", f"{path}/metrics", 200)
+    await _ask(session, "GET", "/api/v1/namespaces/default/endpoints", 200)
+    await _ask(session, "GET", f"{_CONFIG_MAPS}?watch=true&timeoutSeconds=1", 200)
+    found = await scraped(session)
+    missing = {name: kind for name, (kind, _) in _UPSTREAM.items() if name not in found}
+    assert not missing
+    shown = {name: (found[name].kind, found[name].labels) for name in _UPSTREAM}
+    assert shown == {name: (kind, set(labels.split())) for name, (kind, labels) in _UPSTREAM.items()}
+    assert not [name for name in found if name.endswith("_created")]
+
+
+async def test_what_happens_is_counted(session: aiohttp.ClientSession, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    before = await scraped(session)
+    await _ask(session, "POST", path, 201, json={"metadata": {"name": "a"}})
+    await _ask(session, "POST", path, 409, json={"metadata": {"name": "a"}})
+    merge = {"Content-Type": "application/merge-patch+json"}
+    await _ask(session, "PATCH", f"{path}/a", 200, json={"data": {"x": "y"}}, headers=merge)
+    await _ask(session, "GET", "/api/v1/namespaces/default/endpoints/kubernetes", 200)
+    await _ask(session, "DELETE", f"{path}/a", 200)
+    # A consistent list: the caches have everything by then.
+    await _ask(session, "GET", path, 200)
+    after = await scraped(session)
+
+    def more(name: str, ending: str = "", /, **labels: str) -> float:
+        return after[name].of(ending, **labels) - (before[name].of(ending, **labels) if name in before else 0.0)
+
+    config_maps = {"group": "", "resource": "configmaps"}
+    assert more("etcd_requests_total", operation="create", **config_maps) == 2
+    assert more("etcd_requests_total", operation="update", **config_maps) == 1
+    assert more("etcd_requests_total", operation="delete", **config_maps) == 1
+    assert more("etcd_request_duration_seconds", "_count", operation="create", **config_maps) == 2
+    assert "etcd_request_errors_total" not in after or not more("etcd_request_errors_total", **config_maps)
+    assert more("apiserver_storage_events_received_total", **config_maps) == 3
+    assert after["apiserver_storage_size_bytes"].of(storage_cluster_id="etcd-0") > 10_000
+    step = "apiserver_admission_step_admission_duration_seconds"
+    assert more(step, "_count", type="admit", operation="CREATE", rejected="false") >= 2
+    assert more(step, "_count", type="validate", operation="UPDATE", rejected="false") >= 1
+    name = "apiserver_admission_controller_admission_duration_seconds"
+    assert more(name, "_count", name="NamespaceLifecycle", type="admit", operation="DELETE", rejected="false") >= 1
+    sli = "apiserver_request_sli_duration_seconds"
+    assert more(sli, "_count", verb="POST", resource="configmaps") == 2
+    assert more("apiserver_request_body_size_bytes", "_count", verb="patch", resource="configmaps") == 1
+    assert after["apiserver_requested_deprecated_apis"].of(resource="endpoints", version="v1") == 1
+
+
+async def test_the_deprecated_are_said_to_be(session: aiohttp.ClientSession) -> None:
+    for _ in range(3):
+        # Such GETs have a shorter road where they have nothing but an answer (quick_reads).
+        async with session.get("/api/v1/namespaces/default/endpoints/kubernetes") as answer:
+            assert answer.headers["Warning"] == (
+                '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+            )

@@ -165,7 +165,7 @@ def _check_type(obj: meta.Object, typed: Typed, *, custom: bool = False) -> None
         group = typed.api_version.rpartition("/")[0]
         message = f"Invalid value: {orjson.dumps(kind).decode()}: must be {typed.kind}"
         cause = errors.cause("kind", "FieldValueInvalid", message)
-        raise errors.invalid(typed.kind, meta.name(obj), [cause], group=group)
+        raise errors.invalid(str(kind), meta.name(obj), [cause], group=group)
     elif kind != typed.kind:
         raise errors.bad_request(f"the kind in the data ({kind}) does not match the expected kind ({typed.kind})")
 

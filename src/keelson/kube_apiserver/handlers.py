@@ -162,9 +162,8 @@ class Handlers:
         if "deprecationWarning" in served.extras:
             context.deprecation = served.extras["deprecationWarning"]
             context.warnings.append(context.deprecation)
-        if verb == "create" and served.extras.get("terminating"):
-            message = "create not allowed while custom resource definition is terminating"
-            raise errors.StatusError(405, "MethodNotAllowed", message)
+        if verb == "create":
+            served.check_creation()
 
     async def get(self, context: Context, request: Request, served: Served, form: Form) -> Response:
         """One object."""

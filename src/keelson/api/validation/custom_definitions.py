@@ -109,8 +109,14 @@ def _schema_of(version: Mapping[str, Any]) -> Object | None:
     return schema
 
 
+def _shared(versions: list[Object], field: str) -> Any:
+    """What all versions say alike of a field, None where they differ: upstream then names it as the specification's."""
+    found = [version.get(field) or None for version in versions]
+    return found[0] if found and all(each == found[0] for each in found) else None
+
+
 def _versions(out: Causes, spec: Object, old: Object | None) -> None:
-    versions = spec.get("versions") or []
+    versions: list[Object] = spec.get("versions") or []
     before = {version.get("name"): version for version in (old or {}).get("versions") or ()}
     schemas = [schema for version in before.values() if (schema := _schema_of(version)) is not None]
     # What the stored definition lacks already, its updates may go on lacking.
@@ -122,25 +128,33 @@ def _versions(out: Causes, spec: Object, old: Object | None) -> None:
             detail = "must be false in order to use defaults in the schema"
             out.append(causes.invalid("spec.preserveUnknownFields", True, detail))
     seen: set[str] = set()
+    shared = _shared(versions, "schema")
     for index, version in enumerate(versions):
         path, name = f"spec.versions[{index}]", version.get("name") or ""
         if complaint := names.dns_1035_label(name):
             out.append(causes.invalid(f"{path}.name", name, complaint))
         seen.add(name)
-        schema, where = _schema_of(version), f"{path}.schema.openAPIV3Schema"
+        schema = _schema_of(version)
         if schema is None:
             if required:
-                out.append(causes.required(where, "schemas are required"))
-        else:
+                out.append(causes.required(f"{path}.schema.openAPIV3Schema", "schemas are required"))
+        elif shared is None or index == 0:
             former = before.get(name)
+            of_status = [version] if shared is None else versions
             out += custom_schemas.check(
-                where,
+                f"{path if shared is None else 'spec'}.{'schema' if shared is None else 'validation'}.openAPIV3Schema",
                 schema,
-                has_status="status" in (version.get("subresources") or {}),
+                has_status=any("status" in (each.get("subresources") or {}) for each in of_status),
                 old=_schema_of(former) if former is not None else None,
                 structural=structural,
             )
-        custom_versions.details(out, path, version, before.get(name))
+    for index, version in enumerate(versions):
+        custom_versions.deprecation(out, f"spec.versions[{index}].deprecationWarning", version)
+        for field, check in custom_versions.DETAILS:
+            alike = _shared(versions, field) is not None
+            if not alike or index == 0:
+                former = before.get(version.get("name"))
+                check(out, f"spec.{field}" if alike else f"spec.versions[{index}].{field}", version, former)
     shown = [version.get("name") for version in versions]
     if len(seen) != len(versions):
         out.append(causes.invalid("spec.versions", shown, "must contain unique version names"))

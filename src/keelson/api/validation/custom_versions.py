@@ -7,10 +7,9 @@ fields as upstream's internal version does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from keelson.api.meta import Object
 from keelson.api.validation import causes
 from keelson.api.validation.causes import Causes
 
@@ -20,20 +19,11 @@ _MOST_FIELDS = 8
 _FIELD = re.compile(r"(\.[A-Za-z_][A-Za-z0-9_-]*)+")
 _SELECTABLE = ("boolean", "integer", "string")
 _MOST_WARNING = 256
+_Version = Mapping[str, Any]
 
 
-def details(out: Causes, path: str, version: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
-    """Everything about a version but its name and schema; `old` is the same version before an update."""
-    _deprecation(out, f"{path}.deprecationWarning", version)
-    subresources(out, f"{path}.subresources", version.get("subresources") or {})
-    _columns(out, f"{path}.additionalPrinterColumns", version.get("additionalPrinterColumns") or [])
-    fields = version.get("selectableFields") or []
-    kept = old is not None and fields == (old.get("selectableFields") or [])
-    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    _fields(out, f"{path}.selectableFields", fields, schema, any_number=kept)
-
-
-def _deprecation(out: Causes, path: str, version: Mapping[str, Any]) -> None:
+def deprecation(out: Causes, path: str, version: _Version) -> None:
+    """The warning of a deprecated version."""
     warning = version.get("deprecationWarning")
     if warning is None:
         return
@@ -51,9 +41,9 @@ def _deprecation(out: Causes, path: str, version: Mapping[str, Any]) -> None:
             break
 
 
-def subresources(out: Causes, path: str, found: Mapping[str, Any]) -> None:
+def _subresources(out: Causes, path: str, version: _Version, _old: _Version | None) -> None:
     """The paths of the scale subresource: below spec, below status, below either."""
-    scale = found.get("scale")
+    scale = (version.get("subresources") or {}).get("scale")
     if scale is None:
         return
     for field, bases, where in (
@@ -71,8 +61,8 @@ def subresources(out: Causes, path: str, found: Mapping[str, Any]) -> None:
             out.append(causes.invalid(named, text, f"should be a json path under {where}"))
 
 
-def _columns(out: Causes, path: str, columns: list[Object]) -> None:
-    for index, column in enumerate(columns):
+def _columns(out: Causes, path: str, version: _Version, _old: _Version | None) -> None:
+    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
         where = f"{path}[{index}]"
         if not column.get("name"):
             out.append(causes.required(f"{where}.name"))
@@ -93,7 +83,11 @@ def _columns(out: Causes, path: str, columns: list[Object]) -> None:
             out.append(causes.invalid(f"{where}.JSONPath", text, "must be a simple json path starting with ."))
 
 
-def _fields(out: Causes, path: str, fields: list[Object], schema: Mapping[str, Any], *, any_number: bool) -> None:
+def _fields(out: Causes, path: str, version: _Version, old: _Version | None) -> None:
+    fields = version.get("selectableFields") or []
+    # Those that were let in before there was a limit may stay.
+    any_number = old is not None and fields == (old.get("selectableFields") or [])
+    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
     seen: set[str] = set()
     for index, field in enumerate(fields):
         where, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
@@ -120,3 +114,11 @@ def _fields(out: Causes, path: str, fields: list[Object], schema: Mapping[str, A
         seen.add(text)
     if len(seen) > _MOST_FIELDS and not any_number:
         out.append(causes.too_many(path, len(seen), _MOST_FIELDS))
+
+
+DETAILS: tuple[tuple[str, Callable[[Causes, str, _Version, _Version | None], None]], ...] = (
+    ("subresources", _subresources),
+    ("additionalPrinterColumns", _columns),
+    ("selectableFields", _fields),
+)
+"""The fields of a version and what judges each: it gets the field's path, the version, and that before an update."""

@@ -181,7 +181,9 @@ class _Judge:
                     continue
             if node is not None:
                 within = path or key not in schema.properties
-                count += self.value(child, node, f"{path}.{key}" if within else key, old.get(key))
+                # What type an object has is always judged: it is the request's, and not the stored one's.
+                former = None if not path and key in ("apiVersion", "kind") else old.get(key)
+                count += self.value(child, node, f"{path}.{key}" if within else key, former)
         for key in sorted(schema.required):
             if key not in value:
                 self.out.append(causes.required(self._field(f"{path}.{key}")))

@@ -9,13 +9,14 @@ webhook, each version is a view of its own (`registry.views`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from keelson.api import conformance, defaults, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import VERBS, Resource
-from keelson.api.schemas import Schema
+from keelson.api.schemas import MISSING, Schema
 from keelson.api.tables import paths
 from keelson.kube_apiserver.aggregation import priorities
 from keelson.kube_apiserver.registry import selectable_fields
@@ -101,6 +102,27 @@ def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Obje
     return convert
 
 
+def _prune_defaults(schema: Schema) -> None:
+    """Take out of defaults what would be pruned from objects: what metadata holds is for this server to say."""
+    for child in (*schema.properties.values(), schema.items, schema.additional_properties):
+        if child is None or child.name:
+            continue
+        if child.default is not MISSING:
+            child.default = copy.deepcopy(child.default)
+            conformance.prune(child.default, child, salvage=True)
+        _prune_defaults(child)
+    metadata = schema.stated.get("metadata")
+    if metadata is None:
+        return
+    shape = schema.properties["metadata"]
+    if metadata.default is not MISSING:
+        metadata.default = copy.deepcopy(metadata.default)
+        conformance.shape_metadata({"metadata": metadata.default}, shape, salvage=True)
+    for key, child in metadata.properties.items():
+        if key not in shape.properties:
+            child.default = MISSING
+
+
 def _keep_unknown(schema: Schema) -> None:
     """Let nothing be pruned by a schema, as older CRDs may ask (spec.preserveUnknownFields)."""
     schema.preserve_unknown = True
@@ -116,8 +138,9 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
     versions: list[Object] = spec["versions"]
     stored = stored_version(definition)
     compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
-    if spec.get("preserveUnknownFields"):
-        for schema in compiled.values():
+    for schema in compiled.values():
+        _prune_defaults(schema)
+        if spec.get("preserveUnknownFields"):
             _keep_unknown(schema)
     shapes = {version["name"]: _open_api(version) for version in versions}
     reader = Reader(definition, compiled)
@@ -204,4 +227,9 @@ def _extras(definition: Object, version: Object) -> dict[str, Any]:
     scale = (version.get("subresources") or {}).get("scale")
     if scale is not None:
         extras["scale"] = scale
+        extras["scalePaths"] = {
+            f"{definition['spec']['group']}/{each['name']}": each["subresources"]["scale"]["specReplicasPath"]
+            for each in definition["spec"]["versions"]
+            if "scale" in (each.get("subresources") or {})
+        }
     return extras

@@ -82,6 +82,12 @@ class Served:
         """Whether its objects are kept at all."""
         return bool(self.prefix)
 
+    def check_creation(self) -> None:
+        """Raise StatusError 405 where its CRD is being deleted: nobody would delete what is created now."""
+        if self.extras.get("terminating"):
+            message = "create not allowed while custom resource definition is terminating"
+            raise errors.StatusError(405, "MethodNotAllowed", message)
+
     def key(self, namespace: str, name: str) -> str:
         """The storage key of an object."""
         return f"{self.prefix}{namespace}/{name}" if self.resource.namespaced else f"{self.prefix}{name}"

@@ -275,9 +275,10 @@ class Objects:
         if prepare is not None:
             await prepare(context, obj, None)
         try:
-            self._validate(served, validation.validate_create(resource, obj), obj)
+            found = validation.validate_create(resource, obj)
             if served.custom:
-                self._validate(served, await self._custom_causes(served, obj, None), obj)
+                found += await self._custom_causes(served, obj, None)
+            self._validate(served, found, obj)
             await self.admission.validate(attributes)
             encoded = self._encode(served, key, obj) if served.view is None else await self._encoded(served, key, obj)
             value, stored = encoded
@@ -460,10 +461,10 @@ class Objects:
         if prepare is not None:
             await prepare(context, new, old)
         try:
-            self._validate(served, validation.validate_update(resource, new, old, subresource=subresource), new)
+            found = validation.validate_update(resource, new, old, subresource=subresource)
             if served.custom:
-                found = await self._custom_causes(served, new, old, subresource=subresource)
-                self._validate(served, found, new)
+                found += await self._custom_causes(served, new, old, subresource=subresource)
+            self._validate(served, found, new)
             if admit:
                 await self.admission.validate(attributes)
             if new == old:

@@ -166,6 +166,7 @@ class Patches:
             except errors.StatusError as error:
                 if error.code != 404 or subresource or error.details.get("kind") != served.resource.plural:
                     raise
+            served.check_creation()
             fresh = applied(None)
             owners = meta.metadata(fresh).get("managedFields") or []
             fresh["metadata"].pop("uid", None)

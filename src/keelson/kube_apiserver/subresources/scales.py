@@ -13,7 +13,14 @@ import orjson
 
 from keelson.api import decoding, errors, meta, selectors
 from keelson.api.meta import Object
-from keelson.api.patches import json_patch, merge_patch, server_side_apply, strategic
+from keelson.api.patches import (
+    json_patch,
+    managed_fields,
+    merge_patch,
+    scale_ownership,
+    server_side_apply,
+    strategic,
+)
 from keelson.api.schemas import Kind, of
 from keelson.kube_apiserver.admission.chains import UPDATE, Attributes
 from keelson.kube_apiserver.encodings.bodies import read
@@ -65,6 +72,15 @@ def scale_of(served: Served, obj: Object) -> Object:
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
 
 
+def _paths_of(served: Served) -> scale_ownership.PathOf:
+    """Where each version of a resource has the replicas that its Scale shows."""
+    if not served.custom:
+        own = scale_ownership.path_set(_BUILT_IN["specReplicasPath"])
+        return lambda _version: own
+    found = {version: scale_ownership.path_set(path) for version, path in served.extras["scalePaths"].items()}
+    return found.get
+
+
 class Scales:
     """`NAME/scale`."""
 
@@ -80,9 +96,13 @@ class Scales:
         else:
             body = read(context, request, _SCALE) if context.info.verb == "update" else None
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            paths_of = _paths_of(served)
 
             async def change(obj: Object) -> Object:
                 old = scale_of(served, obj)
+                managed_fields.set_on(
+                    old, scale_ownership.to_scale(meta.metadata(obj).get("managedFields") or [], paths_of)
+                )
                 new = (
                     copy.deepcopy(body)
                     if body is not None
@@ -90,11 +110,21 @@ class Scales:
                 )
                 attributes = Attributes(context, UPDATE, served.resource, namespace, name, "scale", new, old)
                 await self._objects.admission.mutate(attributes)
+                owners = meta.metadata(new).get("managedFields") or []
+                if media_type != APPLY_PATCH:
+                    owners = managed_fields.update(
+                        of(_SCALE), old, new, manager=context.manager, api_version=scale_ownership.SCALE_VERSION,
+                        now=context.now, subresource="scale",
+                    )  # fmt: skip
+                before = meta.metadata(obj).get("managedFields") or []
                 scaled = self._scaled(served, obj, new, name)
+                if before or media_type == APPLY_PATCH:
+                    kept = scale_ownership.to_object(before, owners, paths_of, served.resource.api_version)
+                    managed_fields.set_on(scaled, kept)
                 await self._objects.admission.validate(attributes)
                 return scaled
 
-            item = await self._objects.update(context, served, namespace, name, change, admit=False)
+            item = await self._objects.update(context, served, namespace, name, change, admit=False, owned=True)
         return Response(200, orjson.dumps(scale_of(served, self._objects.object(served, item))))
 
     def _scaled(self, served: Served, obj: Object, scale: Object, name: str) -> Object:
@@ -133,7 +163,14 @@ def _patched(context: Context, scale: Object, media_type: str, body: bytes, *, c
         new = strategic.apply(schema, scale, value)
     else:
         new = server_side_apply.apply(
-            schema, scale, value, manager=context.manager, api_version="autoscaling/v1", now=context.now, force=True
+            schema,
+            scale,
+            value,
+            manager=context.manager,
+            api_version=scale_ownership.SCALE_VERSION,
+            now=context.now,
+            force=context.force,
+            subresource="scale",
         )
     fresh: Object = orjson.loads(orjson.dumps(new))
     decoding.conform(fresh, _SCALE)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
 from keelson.api import resources, schemas
-from keelson.api.validation import validate_create, validate_structural
+from keelson.api.validation import validate_create, validate_structural, validate_update
 
 CRD = resources.lookup("customresourcedefinitions.apiextensions.k8s.io")
 
@@ -23,9 +24,7 @@ def definition(properties: dict[str, Any], *, group: str = "example.com", **vers
 
 
 def complaints(found: dict[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (cause["field"].removeprefix("spec.versions[0]."), cause["message"]) for cause in validate_create(CRD, found)
-    ]
+    return [(cause["field"].removeprefix("spec."), cause["message"]) for cause in validate_create(CRD, found)]
 
 
 TEXT = {"type": "string"}
@@ -69,7 +68,7 @@ def test_defaults_must_be_what_their_schema_accepts() -> None:
         "o": {**inner, "default": {"c": 1}},
         "l": {"type": "array", "items": {"type": "string", "enum": ["p"], "default": "q"}},
     }
-    found = [where.removeprefix("schema.openAPIV3Schema.") for where, _ in complaints(definition(properties))]
+    found = [where.removeprefix("validation.openAPIV3Schema.") for where, _ in complaints(definition(properties))]
     assert found == ["properties[a].default", "properties[o].default", "properties[l].items.default"]
 
 
@@ -104,3 +103,26 @@ def test_an_embedded_resource_has_a_type() -> None:
     schema = {"type": "object", "properties": {"a": inner}}
     assert judged(schema, {"a": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"b": 1}}}) == []
     assert judged(schema, {"a": {"kind": "Pod"}}) == ["a.apiVersion"]
+
+
+def test_what_versions_say_differently_is_told_of_each() -> None:
+    found = definition({"a": {"type": "text"}})
+    other = {**found["spec"]["versions"][0], "name": "v2", "storage": False, "schema": {"openAPIV3Schema": {}}}
+    found["spec"]["versions"].append(other)
+    assert [where for where, _ in complaints(found)] == [
+        "versions[0].schema.openAPIV3Schema.properties[a].type",
+        "versions[1].schema.openAPIV3Schema.type",
+    ]
+
+
+def test_what_a_stored_definition_breaks_already_its_updates_may_break() -> None:
+    old = definition({"a": {}, "b": TEXT})
+    assert [where for where, _ in complaints(old)] == ["validation.openAPIV3Schema.properties[a].type"]
+    old["status"] = {"conditions": [{"type": "Established", "status": "True"}], "storedVersions": ["v1"]}
+    new = copy.deepcopy(old)
+    new["spec"]["names"]["shortNames"] = ["w"]
+    assert validate_update(CRD, new, old) == []
+    new["spec"]["scope"] = "Cluster"
+    assert [cause["field"] for cause in validate_update(CRD, new, old)] == ["spec.scope"]
+    # Nor may a defect of the specification keep the status from being told.
+    assert validate_update(CRD, {**old, "spec": {}}, old, subresource="status") == []

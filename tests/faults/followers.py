@@ -13,10 +13,10 @@ import aiohttp
 from keelson.api.errors import StatusError
 from keelson.client import watches
 from keelson.client.rest import Client
+from tests import background
 
 _RESUME_SECONDS = 0.05
 _PATIENCE_SECONDS = 20.0
-_FAREWELL_SECONDS = 0.2
 
 
 class Told(NamedTuple):
@@ -123,16 +123,9 @@ class Follower:
 async def following(client: Client, namespace: str) -> AsyncIterator[Follower]:
     """A follower that has listed, until the context ends."""
     follower = Follower(client, namespace)
-    task = asyncio.create_task(follower.run())
-    try:
+    async with background.farewells(), background.running(follower.run()):
         await follower.until(lambda: follower.lists > 0)
         yield follower
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        # The connection that was cancelled ends in the background, and nothing tells when.
-        await asyncio.sleep(_FAREWELL_SECONDS)
 
 
 async def written(client: Client, namespace: str, name: str) -> list[Told]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -20,14 +18,10 @@ from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.__main__ import control
 from keelson.kube_controller_manager.accounts import AccountClients
 from keelson.kube_controller_manager.contexts import Controller, Settings
-from tests import waits
+from tests import background, waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
-_counter = itertools.count()
 _PATIENCE = 20.0
-# What is cancelled in mid-request says goodbye by TLS in the background, and nothing tells when it has: time for that,
-# or the loop ends before and the interpreter complains of open sockets.
-_FAREWELL = 0.2
 
 Controlling = Callable[..., AbstractAsyncContextManager[None]]
 Eventually = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -40,38 +34,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    async with Client(kubeconfigs.load(str(cluster.folder / "admin.conf")), user_agent="suite") as found:
-        yield found
-
-
-@pytest.fixture
-async def namespace(client: Client) -> str:
-    name = f"suite-{next(_counter)}"
-    await client.create("namespaces", {"metadata": {"name": name}})
-    await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
-    return name
-
-
-@pytest.fixture
 def controlling(cluster: Cluster) -> Controlling:
     @asynccontextmanager
     async def run(*chosen: type[Controller], settings: Settings | None = None) -> AsyncIterator[None]:
         # As in a cluster, each controller writes with its own account, which may do what upstream's role of it grants.
         config = kubeconfigs.load(cluster.kubeconfig("system:kube-controller-manager"))
         agent = "kube-controller-manager"
-        async with Client(config, user_agent=agent) as client, AccountClients(client, config, agent=agent) as accounts:
-            task = asyncio.create_task(control(client, accounts, chosen, settings or Settings()))
-            try:
-                yield
-            finally:
-                failed = task.done()
-                task.cancel()
-                if failed:
-                    await task
-                with suppress(asyncio.CancelledError):
-                    await task
-        await asyncio.sleep(_FAREWELL)
+        async with (
+            background.farewells(),
+            Client(config, user_agent=agent) as client,
+            AccountClients(client, config, agent=agent) as accounts,
+            background.running(control(client, accounts, chosen, settings or Settings())),
+        ):
+            yield
 
     return run
 
@@ -112,10 +87,5 @@ async def nodes(client: Client, namespace: str) -> AsyncIterator[None]:
             await client.patch("pods", meta.name(pod), patch, namespace=namespace, subresource="status")
         return None
 
-    tasks = [asyncio.create_task(informer.run()), asyncio.create_task(work("nodes", queue, start))]
-    yield
-    for task in tasks:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-    await asyncio.sleep(_FAREWELL)
+    async with background.farewells(), background.running(informer.run(), work("nodes", queue, start)):
+        yield

@@ -7,7 +7,7 @@ A plugin is a module in `plugins` with `NAME` and any of `filter(snapshot, pod)`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,10 +18,13 @@ from .snapshots import Mask, Scores, Snapshot
 
 
 class Verdict(NamedTuple):
-    """The nodes that pass, and why the others, of those that passed all verdicts before it, do not."""
+    """The nodes that pass, and why the others, of those that passed all verdicts before it, do not.
+
+    Where a node may have several reasons, `why` tells by reason the nodes that have it.
+    """
 
     passing: Mask
-    why: str | Callable[[int], str]
+    why: str | Mapping[str, Mask]
     # False where no pod taken off the node could change it (upstream's UnschedulableAndUnresolvable).
     resolvable: bool = True
 
@@ -121,14 +124,17 @@ def _narrow(
             rejected = feasible & ~passing
             if rejected.any():
                 blamed.add(name)
-                rows = np.flatnonzero(rejected)
-                if callable(why):
-                    reasons.update(why(int(row)) for row in rows)
-                else:
-                    reasons[why] += len(rows)
+                tally(reasons, why, rejected)
                 feasible &= passing
                 if not can_change:
                     resolvable &= ~rejected
+
+
+def tally(reasons: Counter[str], why: str | Mapping[str, Mask], rejected: Mask) -> None:
+    """Count the rejected nodes by their reasons."""
+    for reason, rows in ({why: rejected} if isinstance(why, str) else why).items():
+        if count := int(np.count_nonzero(rejected & rows)):
+            reasons[reason] += count
 
 
 def _best(profile: Profile, snapshot: Snapshot, pod: PodInfo, feasible: Mask, chance: float) -> int:

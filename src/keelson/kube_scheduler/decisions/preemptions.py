@@ -15,7 +15,7 @@ import numpy as np
 
 from keelson.api import meta, selectors
 
-from .frameworks import Decision, Profile, Trial, unavailable
+from .frameworks import Decision, Profile, Trial, tally, unavailable
 from .plugins import node_resources_fit
 from .pods import PodInfo
 from .snapshots import Snapshot
@@ -111,9 +111,7 @@ def preempt(
     reasons: Counter[str] = Counter()
     candidates = _candidates(profile, snapshot, pod, decision, tuple(budgets), chance, reasons)
     if not candidates:
-        helpless = decision.nodes - sum(reasons.values())
-        if helpless:
-            reasons[_NOT_HELPFUL] += helpless
+        tally(reasons, _NOT_HELPFUL, snapshot.valid & ~decision.resolvable)
         return Preemption("", message=unavailable(decision.nodes, reasons))
     least = min(found.cost for found in candidates)
     best = max((found for found in candidates if found.cost == least), key=lambda found: found.started)
@@ -153,10 +151,10 @@ def _candidates(
     without = _trials(profile, snapshot, pod) if rivals else []
     with snapshot.counting(rivals):
         passing = decision.resolvable & (lower[:, snapshot.resources["pods"]] > 0)
-        reasons[_NO_VICTIMS] += len(rows) - int(np.count_nonzero(passing))
-        for fits, why, _ in node_resources_fit.filter_without(snapshot, pod, lower):
-            reasons[str(why)] += int(np.count_nonzero(passing & ~fits))
-            passing &= fits
+        tally(reasons, _NO_VICTIMS, decision.resolvable & ~passing)
+        fits, why, _ = node_resources_fit.without(snapshot, pod, lower)
+        tally(reasons, why, passing & ~fits)
+        passing &= fits
         trials = _trials(profile, snapshot, pod) + without
         order = np.concatenate([rows[start:], rows[:start]])
         for row in order[passing[order]]:
@@ -167,8 +165,6 @@ def _candidates(
             (violating if found.violations else harmless).append(found)
             if harmless and len(harmless) + len(violating) >= wanted:
                 break
-    for reason in [reason for reason, count in reasons.items() if not count]:
-        del reasons[reason]
     return harmless[:wanted] + violating[:wanted]
 
 

@@ -17,25 +17,36 @@ _FULL = "Too many pods"
 
 def filter(snapshot: Snapshot, pod: PodInfo) -> Iterator[Verdict]:  # noqa: A001 - the extension point's name
     """Room for one pod more, and for each of its requests."""
+    lacking = _lacking(snapshot, pod, 0)
+    passing = snapshot.valid.copy()
     for resource, value in pod.requests.items():
         if value:
             # More than the whole node: nobody who leaves makes room for it.
-            column = snapshot.resources[resource]
-            yield Verdict(value <= snapshot.allocatable[:, column], f"Insufficient {resource}", resolvable=False)
-    yield from _room(snapshot, pod, 0)
+            passing &= value <= snapshot.allocatable[:, snapshot.resources[resource]]
+    yield Verdict(passing, lacking, resolvable=False)
+    yield _verdict(snapshot, lacking)
 
 
-def filter_without(snapshot: Snapshot, pod: PodInfo, gone: Amounts) -> Iterator[Verdict]:
-    """The same, on nodes that what `gone` says has left (rows and columns as in the snapshot)."""
-    return _room(snapshot, pod, gone)
+def without(snapshot: Snapshot, pod: PodInfo, gone: Amounts) -> Verdict:
+    """The filter on nodes that what `gone` says has left (rows and columns as in the snapshot)."""
+    return _verdict(snapshot, _lacking(snapshot, pod, gone))
 
 
-def _room(snapshot: Snapshot, pod: PodInfo, gone: Amounts | int) -> Iterator[Verdict]:
+def _lacking(snapshot: Snapshot, pod: PodInfo, gone: Amounts | int) -> dict[str, Mask]:
+    """By reason the nodes that have too little."""
     free = snapshot.allocatable - snapshot.requested + gone
-    yield Verdict(free[:, snapshot.resources["pods"]] >= 1, _FULL)
+    found: dict[str, Mask] = {_FULL: free[:, snapshot.resources["pods"]] < 1}
     for resource, value in pod.requests.items():
         if value:
-            yield Verdict(value <= free[:, snapshot.resources[resource]], f"Insufficient {resource}")
+            found[f"Insufficient {resource}"] = value > free[:, snapshot.resources[resource]]
+    return found
+
+
+def _verdict(snapshot: Snapshot, lacking: dict[str, Mask]) -> Verdict:
+    passing = snapshot.valid.copy()
+    for rows in lacking.values():
+        passing &= ~rows
+    return Verdict(passing, lacking)
 
 
 class _Trial:

@@ -151,6 +151,10 @@ def _add_audit(found: Parser) -> None:
         found.boolean(f"{flag}throttle-enable", throttle, help="limit batches a second")
         found.number(f"{flag}throttle-qps", 10, help="batches a second")
         found.number(f"{flag}throttle-burst", 15, help="batches at once")
+        flag = f"--audit-{plugin}-truncate-"
+        found.boolean(f"{flag}enabled", False, help="keep events and batches to a size")
+        found.number(f"{flag}max-batch-size", 10 * 1024 * 1024, help="bytes of a batch, above which it is split")
+        found.number(f"{flag}max-event-size", 100 * 1024, help="bytes of an event, above which it loses its objects")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -202,6 +206,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         if bool(getattr(found, first)) != bool(getattr(found, second)):
             refuse(_flag(first), f"goes together with {_flag(second)}")
+    for plugin in ("log", "webhook"):
+        event = getattr(found, f"audit_{plugin}_truncate_max_event_size")
+        if event <= 0:
+            refuse(f"--audit-{plugin}-truncate-max-event-size", f"{event}, must be a positive number")
+        if getattr(found, f"audit_{plugin}_truncate_max_batch_size") < event:
+            refuse(
+                f"--audit-{plugin}-truncate-max-batch-size", f"must not be smaller than the max event size ({event})"
+            )
     low, dash, high = found.service_node_port_range.partition("-")
     if not dash or not low.isdecimal() or not high.isdecimal() or not 0 < int(low) <= int(high) <= 65535:
         refuse("--service-node-port-range", f'"{found.service_node_port_range}" is no range of ports')

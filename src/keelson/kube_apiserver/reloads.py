@@ -14,6 +14,8 @@ from typing import NamedTuple
 from keelson.component_base import metrics
 from keelson.component_base.configurations import ConfigurationError
 
+from .reload_metrics import ConfigurationMetrics
+
 log = logging.getLogger(__name__)
 
 # A few calls of stat(2) a second cost nothing, and need no watch that a file system may not have.
@@ -30,21 +32,29 @@ class _Watched(NamedTuple):
     what: str
     paths: Sequence[Path]
     reload: Callable[[], Awaitable[None] | None]
+    metrics: ConfigurationMetrics | None
 
 
 class Reloads:
-    """The files of one server."""
+    """The files of one server, whose `identity` metrics name."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
         self._watched: list[_Watched] = []
         self._stamps: list[_Stamp] = []
 
-    def add(self, what: str, paths: Sequence[str], reload: Callable[[], Awaitable[None] | None]) -> None:
+    def add(
+        self, what: str, paths: Sequence[str], reload: Callable[[], Awaitable[None] | None], *, kind: str = ""
+    ) -> None:
         """Call (and await) `reload` when one of the files changes.
 
-        It may raise OSError, ValueError, ConfigurationError; what was read before then stays in force.
+        It may raise OSError, ValueError, ConfigurationError; what was read before then stays in force. `kind` is what
+        the file configures where upstream has metrics of it: authentication, authorization or encryption.
         """
-        watched = _Watched(what, [Path(path) for path in paths], reload)
+        measured = ConfigurationMetrics(kind, self._identity) if kind else None
+        watched = _Watched(what, [Path(path) for path in paths], reload, measured)
+        if measured is not None:
+            measured.read(watched.paths[0].read_bytes())
         self._watched.append(watched)
         self._stamps.append(_stamp(watched.paths))
 
@@ -60,19 +70,29 @@ class Reloads:
 
     async def _reload(self, watched: _Watched) -> None:
         try:
+            # Before it is reloaded: what is written meanwhile is read again a second later.
+            content = watched.paths[0].read_bytes()
             waiting = watched.reload()
             if waiting is not None:
                 await waiting
         except (OSError, ValueError, ConfigurationError) as error:
-            _RELOADS.labels(watched.what, "failure").inc()
+            _count(watched, "failure")
             log.error("%s can't be reloaded and stay as they were: %s", watched.what, error)
         except Exception:
             # Whatever is wrong with a file, the server goes on with what it has.
-            _RELOADS.labels(watched.what, "failure").inc()
+            _count(watched, "failure")
             log.exception("%s can't be reloaded and stay as they were", watched.what)
         else:
-            _RELOADS.labels(watched.what, "success").inc()
+            _count(watched, "success")
+            if watched.metrics is not None:
+                watched.metrics.read(content)
             log.info("%s are reloaded", watched.what)
+
+
+def _count(watched: _Watched, status: str) -> None:
+    _RELOADS.labels(watched.what, status).inc()
+    if watched.metrics is not None:
+        watched.metrics.count(status)
 
 
 def _stamp(paths: Sequence[Path]) -> _Stamp:

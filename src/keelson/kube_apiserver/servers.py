@@ -150,15 +150,18 @@ class Server:
         self.authorization = Authorization(options, lambda name: self.catalogue.collection(self.catalogue.named(name)))
         self.authorizer, self.rbac = self.authorization.union, self.authorization.rbac
         self.authentication = Authentication(options, self._lookup, self._ground, self._mark_used)
-        self.reloads = Reloads()
+        self.reloads = Reloads(instances.identity_of(instances.advertised(options), options.secure_port))
         self.trust = Trust(options)
         self.trust.follow(self.reloads, self._trust_changed)
         if options.authentication_config:
-            self.reloads.add("JWT authenticators", [options.authentication_config], self.authentication.reload)
+            path = options.authentication_config
+            self.reloads.add("JWT authenticators", [path], self.authentication.reload, kind="authentication")
         if self.encryption is not None and options.encryption_provider_config_automatic_reload:
-            self.reloads.add("encryption providers", [options.encryption_provider_config], self._reload_encryption)
+            path = options.encryption_provider_config
+            self.reloads.add("encryption providers", [path], self._reload_encryption, kind="encryption")
         if options.authorization_config:
-            self.reloads.add("authorizers", [options.authorization_config], self._reload_authorizers)
+            path = options.authorization_config
+            self.reloads.add("authorizers", [path], self._reload_authorizers, kind="authorization")
         self.tokens = self.authentication.tokens
         lookups = Lookups(self.catalogue, self.objects)
         enabled, disabled = options.enable_admission_plugins, options.disable_admission_plugins

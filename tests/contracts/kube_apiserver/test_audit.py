@@ -47,7 +47,8 @@ def _policy(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("audited")
-    with Cluster(folder, [_policy(folder), f"--audit-log-path={folder}/audit.log"]) as found:
+    flags = ["--audit-log-truncate-enabled", "--audit-log-truncate-max-event-size=20000"]
+    with Cluster(folder, [_policy(folder), f"--audit-log-path={folder}/audit.log", *flags]) as found:
         yield found
 
 
@@ -78,6 +79,17 @@ async def test_bodies_are_recorded_where_the_policy_wants_them(audited: Cluster)
     assert event["responseObject"]["metadata"]["uid"]
     assert "managedFields" not in event["responseObject"]["metadata"]
     assert event["annotations"]["authorization.k8s.io/decision"] == "allow"
+
+
+async def test_what_is_too_large_is_recorded_without_its_objects(audited: Cluster) -> None:
+    async with audited.session() as session:
+        body = {"metadata": {"name": "large"}, "data": {"a": "x" * 20_000}}
+        async with session.post(f"{_NAMESPACE}/configmaps", json=body, headers={"Audit-ID": "large"}) as answer:
+            assert answer.status == 201
+    (event,) = _events(audited, auditID="large")
+    assert not {"requestObject", "responseObject"} & event.keys()
+    assert event["annotations"]["audit.k8s.io/truncated"] == "true"
+    assert event["objectRef"]["name"] == "large"
 
 
 async def test_secrets_stay_secret(audited: Cluster) -> None:

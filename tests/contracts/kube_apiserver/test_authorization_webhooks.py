@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import yaml
 
 from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.contracts.kube_apiserver.scrapes import Served, scraped
 from tests.contracts.kube_apiserver.token_issuers import HttpsServer
 
 pytestmark = pytest.mark.lab
@@ -200,3 +203,50 @@ async def test_policies_in_a_file_allow_too(tmp_path: Path) -> None:
         assert (await _get(cluster, "lea", "/api/v1/namespaces/default/secrets"))[0] == 403
         status, text = await _get(cluster, "max")
         assert (status, "No policy matched." in text) == (403, True)
+
+
+async def test_reloads_are_measured_as_upstreams_are(cluster: Cluster, oracle: Oracle) -> None:
+    """An administrator sees by its hash which configuration every server has (KEP-3221)."""
+    path = cluster.folder / "authorization.yaml"
+    prefix = "apiserver_authorization_config_controller"
+
+    async def read() -> dict[str, Served]:
+        async with cluster.session("root", ["system:masters"]) as session:
+            return await scraped(session)
+
+    def hash_of(found: dict[str, Served]) -> set[str]:
+        return {dict(labels)["hash"] for _, labels in found[f"{prefix}_last_config_info"].samples}
+
+    def digest() -> str:
+        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+    whole = path.read_bytes()
+    before = await read()
+    assert hash_of(before) == {digest()}
+    path.write_bytes(whole + b"# more\n")
+    written = digest()
+
+    async def taken() -> bool:
+        return hash_of(await read()) == {written}
+
+    await waits.until(taken)
+    found = await read()
+    reloads = found[f"{prefix}_automatic_reloads_total"]
+    assert (reloads.kind, reloads.labels) == ("counter", {"status", "apiserver_id_hash"})
+
+    def more(status: str, found: dict[str, Served]) -> float:
+        name = f"{prefix}_automatic_reloads_total"
+        return found[name].of(status=status) - (before[name].of(status=status) if name in before else 0.0)
+
+    assert more("success", found) == 1
+    assert found[f"{prefix}_automatic_reload_last_timestamp_seconds"].of(status="success") == pytest.approx(
+        time.time(), abs=60
+    )
+    path.write_text("nonsense", encoding="utf-8")
+
+    async def refused() -> bool:
+        return more("failure", await read()) == 1
+
+    await waits.until(refused)
+    assert hash_of(await read()) == {written}
+    path.write_bytes(whole)

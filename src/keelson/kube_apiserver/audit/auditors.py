@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from keelson.api import errors
@@ -24,6 +24,7 @@ from .backends import Backend, Batches, Log, Webhook
 from .log_files import LogFile
 from .policies import LEVELS, Policy
 from .records import Record
+from .truncation import Truncated
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,8 @@ def of(options: argparse.Namespace) -> Auditor | None:
         except OSError as error:
             raise FatalError(f"argument --audit-log-path: {options.audit_log_path}: {error.strerror}") from error
         terms = _terms(options, "log")
-        backends.append(Log(file, mode=options.audit_log_mode, form=options.audit_log_format, terms=terms))
+        log_backend = Log(file, mode=options.audit_log_mode, form=options.audit_log_format, terms=terms)
+        backends.append(_truncated(log_backend, options, "log"))
     if options.audit_webhook_config_file:
         # The client takes memory that few servers need.
         from keelson.client import kubeconfigs
@@ -129,7 +131,8 @@ def of(options: argparse.Namespace) -> Auditor | None:
             raise FatalError(f"argument --audit-webhook-config-file: {error}") from error
         client = Client(config, user_agent="kube-apiserver-audit")
         terms = _terms(options, "webhook")
-        backends.append(Webhook(client, terms=terms, backoff=options.audit_webhook_initial_backoff))
+        webhook = Webhook(client, terms=terms, backoff=options.audit_webhook_initial_backoff)
+        backends.append(_truncated(webhook, options, "webhook"))
     return Auditor(policy, backends) if backends else None
 
 
@@ -137,6 +140,7 @@ def _terms(options: argparse.Namespace, plugin: str) -> Batches:
     def flag(name: str) -> object:
         return getattr(options, f"audit_{plugin}_batch_{name}")
 
+    truncation = _truncation(options, plugin)
     return Batches(
         buffer=int(str(flag("buffer_size"))),
         size=int(str(flag("max_size"))),
@@ -144,4 +148,15 @@ def _terms(options: argparse.Namespace, plugin: str) -> Batches:
         throttle=bool(flag("throttle_enable")),
         rate=float(str(flag("throttle_qps"))),
         burst=int(str(flag("throttle_burst"))),
+        bytes=int(truncation["max_batch_size"]) if truncation["enabled"] else 0,
     )
+
+
+def _truncation(options: argparse.Namespace, plugin: str) -> Mapping[str, int]:
+    names = ("enabled", "max_batch_size", "max_event_size")
+    return {name: getattr(options, f"audit_{plugin}_truncate_{name}") for name in names}
+
+
+def _truncated(backend: Backend, options: argparse.Namespace, plugin: str) -> Backend:
+    truncation = _truncation(options, plugin)
+    return Truncated(backend, truncation["max_event_size"]) if truncation["enabled"] else backend

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MODES = ("batch", "blocking", "blocking-strict")
 FORMATS = ("json", "legacy")
 
-_ERRORS = metrics.counter(
+ERRORS = metrics.counter(
     "apiserver_audit_error_total", "Counter of audit events that failed to be audited properly.", ("plugin",)
 )
 # Attempts at a batch, each after twice the wait of the one before.
@@ -41,7 +41,10 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The terms of batching: how many events wait at most, make a batch at most, and for how many seconds at most."""
+    """The terms of batching: how many events wait at most, make a batch at most, and for how many seconds at most.
+
+    `bytes` above 0 is how large a batch is at most.
+    """
 
     buffer: int = 10_000
     size: int = 400
@@ -49,6 +52,7 @@ class Batches:
     throttle: bool = True
     rate: float = 10.0
     burst: int = 15
+    bytes: int = 0
 
 
 class Backend(Protocol):
@@ -74,16 +78,17 @@ class Buffer:
         self._plugin = plugin
         self._terms = terms
         self._deliver = deliver
-        self._events: deque[Object] = deque()
+        # Each with its size, where batches have one.
+        self._events: deque[tuple[Object, int]] = deque()
         self._full = asyncio.Event()
         self._some = asyncio.Event()
 
     def send(self, event: Object) -> bool:
         """Take an event, or drop it where the buffer is full."""
         if len(self._events) >= self._terms.buffer:
-            _ERRORS.labels(self._plugin).inc()
+            ERRORS.labels(self._plugin).inc()
             return True
-        self._events.append(event)
+        self._events.append((event, len(orjson.dumps(event)) if self._terms.bytes else 0))
         self._some.set()
         if len(self._events) >= self._terms.size:
             self._full.set()
@@ -110,7 +115,12 @@ class Buffer:
             await self._next()
 
     async def _next(self) -> None:
-        batch = [self._events.popleft() for _ in range(min(len(self._events), self._terms.size))]
+        batch: list[Object] = []
+        room = self._terms.bytes
+        while self._events and len(batch) < self._terms.size and (not batch or self._events[0][1] <= room):
+            event, size = self._events.popleft()
+            batch.append(event)
+            room -= size
         if len(self._events) < self._terms.size:
             self._full.clear()
         if not self._events:
@@ -148,7 +158,7 @@ class Log:
         try:
             self._file.write(data)
         except OSError as error:
-            _ERRORS.labels("log").inc(count)
+            ERRORS.labels("log").inc(count)
             log.error("audit events can't be written: %s", error)
             return False
         return True
@@ -191,7 +201,7 @@ class Webhook:
                 log.warning("audit events can't be delivered: %s", error)
                 # Only what may pass is worth another attempt.
                 if attempt == _ATTEMPTS - 1 or not (error.code in (408, 429) or error.code >= 500):
-                    _ERRORS.labels("webhook").inc(len(batch))
+                    ERRORS.labels("webhook").inc(len(batch))
                     return
                 await asyncio.sleep(pause)
                 pause *= 2

@@ -259,3 +259,21 @@ async def test_a_webhook_that_fails_is_told_and_tried_again(client: Client, name
     assert f"conversion webhook for {kind.group}/v2, Kind=Conn failed: Post" in caught.value.message
     await kind.converter.server.start()
     assert (await client.list(kind.two, namespace=namespace))["items"][0]["spec"]["host"] == "x"
+
+
+async def test_owners_speak_of_their_own_version(kind: Kind) -> None:
+    first = {**kind.object("a", hostPort="h:1", note="n"), "apiVersion": f"{kind.group}/v1", "kind": "Conn"}
+    await kind.client.apply(kind.one, first, field_manager="one")
+    second = {**kind.object("a", port="2"), "apiVersion": f"{kind.group}/v2", "kind": "Conn"}
+    with pytest.raises(StatusError) as caught:
+        await kind.client.apply(kind.two, second, field_manager="two")
+    assert [cause["field"] for cause in caught.value.details["causes"]] == [".spec.hostPort"]
+    taken = await kind.client.apply(kind.two, second, field_manager="two", force=True)
+    owners = {
+        entry["manager"]: (entry["apiVersion"], sorted(entry["fieldsV1"]["f:spec"]))
+        for entry in taken["metadata"]["managedFields"]
+    }
+    assert owners == {"one": (f"{kind.group}/v1", ["f:note"]), "two": (f"{kind.group}/v2", ["f:port"])}
+    # Who moves on to another version takes away there what it no longer states.
+    later = {**kind.object("a", port="2"), "apiVersion": f"{kind.group}/v2", "kind": "Conn"}
+    assert (await kind.client.apply(kind.two, later, field_manager="one"))["spec"] == {"host": "h", "port": "2"}

@@ -7,13 +7,14 @@ Rules: KEP-555 ("Field management"), API reference ManagedFieldsEntry.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from keelson.api import meta
 from keelson.api.patches import field_sets, typed_values
 from keelson.api.patches.field_sets import EMPTY, LEAF, Node
+from keelson.api.patches.typed_values import Comparison
 from keelson.api.schemas import Schema
 
 APPLY, UPDATE = "Apply", "Update"
@@ -73,6 +74,58 @@ class Owner(NamedTuple):
         if self.subresource:
             text += f' with subresource "{self.subresource}"'
         return f"{text} using {self.api_version}" if self.operation == UPDATE else text
+
+
+class Versions(NamedTuple):
+    """The versions of a kind whose fields may lie elsewhere in each: what an owner owns is said in the owner's version.
+
+    `schemas` are by API version; an owner in one that is not among them owns nothing any more. `convert` brings an
+    object to another version and leaves its argument alone.
+    """
+
+    schemas: Mapping[str, Schema]
+    convert: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
+
+
+class Comparisons:
+    """How two states of an object differ, in the request's version and, where owners ask, in others."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        api_version: str,
+        versions: Versions | None,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+    ) -> None:
+        self._versions = versions
+        self._old = old
+        self._new = new
+        self._found: dict[str, Comparison | None] = {
+            api_version: typed_values.compare(schema, bare(old), bare(new)),
+        }
+        self._own = api_version
+
+    @property
+    def own(self) -> Comparison:
+        """In the request's version."""
+        found = self._found[self._own]
+        assert found is not None
+        return found
+
+    def of(self, api_version: str) -> Comparison | None:
+        """In a version; None where there is no such version."""
+        if api_version in self._found:
+            return self._found[api_version]
+        if self._versions is None:
+            return self.own
+        schema = self._versions.schemas.get(api_version)
+        found = None
+        if schema is not None:
+            old, new = (self._versions.convert(each, api_version) if each else each for each in (self._old, self._new))
+            found = typed_values.compare(schema, bare(old), bare(new))
+        self._found[api_version] = found
+        return found
 
 
 def manager_of(user_agent: str) -> str:
@@ -158,6 +211,7 @@ def update(
     api_version: str,
     now: datetime,
     subresource: str = "",
+    versions: Versions | None = None,
 ) -> list[Entry]:
     """The managedFields of `new`, written by anything but apply: create (`live` is None), update, the other patches.
 
@@ -170,13 +224,14 @@ def update(
         return []
     if live is not None and not known:
         return []
-    comparison = typed_values.compare(schema, bare(before), bare(new))
+    comparisons = Comparisons(schema, api_version, versions, before, new)
+    comparison = comparisons.own
     changed = field_sets.union(comparison.modified, comparison.added)
     if not changed and not comparison.removed:
         return encode(known)
     mine = Owner(manager, UPDATE, api_version, EMPTY, meta.format_time(now), subresource)
     kept: list[Owner] = []
-    for owner in lose(known, field_sets.union(changed, comparison.removed)):
+    for owner in lose(known, comparisons):
         if owner.identity == mine.identity:
             # A write that only removes leaves the manager's time alone.
             mine = mine._replace(fields=owner.fields, time=mine.time if changed else owner.time)
@@ -186,11 +241,15 @@ def update(
     return encode(_capped([*kept, mine]))
 
 
-def lose(found: Iterable[Owner], fields: Node) -> list[Owner]:
-    """The owners without these fields; an owner that keeps all is the same object."""
+def lose(found: Iterable[Owner], comparisons: Comparisons) -> list[Owner]:
+    """The owners without what has changed or gone; an owner that keeps all is the same object."""
     result: list[Owner] = []
     for owner in found:
-        left = field_sets.difference(owner.fields, fields)
+        comparison = comparisons.of(owner.api_version)
+        if comparison is None:
+            continue
+        touched = field_sets.union(field_sets.union(comparison.modified, comparison.added), comparison.removed)
+        left = field_sets.difference(owner.fields, touched)
         result.append(owner if left is owner.fields else owner._replace(fields=left))
     return result
 

@@ -17,7 +17,7 @@ import orjson
 from keelson.api import errors, meta
 from keelson.api.patches import field_sets, managed_fields, typed_values
 from keelson.api.patches.field_sets import EMPTY, Node
-from keelson.api.patches.managed_fields import APPLY, UPDATE, Owner
+from keelson.api.patches.managed_fields import APPLY, UPDATE, Comparisons, Owner, Versions
 from keelson.api.schemas import Schema
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -70,12 +70,14 @@ def apply(
     force: bool = False,
     subresource: str = "",
     reset: Node = EMPTY,
+    versions: Versions | None = None,
 ) -> dict[str, Any]:
     """The object after the apply, with its managedFields; `live` None creates it.
 
     `reset` are fields that this endpoint does not write (status on the main resource): they are neither merged nor
-    owned. The result shares parts with its arguments, which are left alone, and is not defaulted yet. Where nothing
-    changes it equals `live`, ownership and times included.
+    owned. `versions` are those of a kind whose versions differ: others may own fields in another. The result shares
+    parts with its arguments, which are left alone, and is not defaulted yet. Where nothing changes it equals `live`,
+    ownership and times included.
     Raises StatusError 400 for a configuration that is none, ApplyConflict where others own what would change.
     """
     if meta.metadata(configuration).get("managedFields"):
@@ -85,7 +87,16 @@ def apply(
         applied["metadata"] = {key: value for key, value in applied["metadata"].items() if key != "managedFields"}
     if reset:
         applied = typed_values.remove(schema, applied, reset)
-    run = _Apply(schema, live, applied, manager=manager, api_version=api_version, now=now, subresource=subresource)
+    run = _Apply(
+        schema,
+        live,
+        applied,
+        manager=manager,
+        api_version=api_version,
+        now=now,
+        subresource=subresource,
+        versions=versions,
+    )
     if live is None or manager != KUBECTL:
         return run.result(force=force)
     try:
@@ -110,8 +121,10 @@ class _Apply:
         api_version: str,
         now: datetime,
         subresource: str,
+        versions: Versions | None,
     ) -> None:
         self._schema = schema
+        self._versions = versions
         self._live = live
         self._applied = applied
         self._now = now
@@ -135,16 +148,20 @@ class _Apply:
 
         merged = typed_values.merge(self._schema, before, self._applied)
         if previous is not None:
-            merged = self._pruned(merged, previous.fields, [mine, *others])
+            merged = self._pruned(merged, previous, [mine, *others])
 
-        old, new = managed_fields.bare(before), managed_fields.bare(merged)
-        comparison = typed_values.compare(self._schema, old, new)
-        changed = field_sets.union(comparison.modified, comparison.added)
-        conflicts = [(owner, common) for owner in others if (common := field_sets.intersection(owner.fields, changed))]
+        comparisons = Comparisons(self._schema, mine.api_version, self._versions, before, merged)
+        conflicts: list[tuple[Owner, Node]] = []
+        for owner in others:
+            comparison = comparisons.of(owner.api_version)
+            if comparison is not None:
+                changed = field_sets.union(comparison.modified, comparison.added)
+                if common := field_sets.intersection(owner.fields, changed):
+                    conflicts.append((owner, common))
         if conflicts and not force:
             raise ApplyConflict(conflicts)
-        others = managed_fields.lose(others, field_sets.union(changed, comparison.removed))
-        if previous is not None and previous.fields == mine.fields and old == new:
+        others = managed_fields.lose(others, comparisons)
+        if previous is not None and previous._replace(time=mine.time) == mine and not any(comparisons.own):
             mine = mine._replace(time=previous.time)
         result = dict(merged)
         metadata = dict(result.get("metadata") or {})
@@ -161,8 +178,13 @@ class _Apply:
         version = str(self._live.get("apiVersion") or self._mine.api_version)
         return [Owner(BEFORE_FIRST_APPLY, UPDATE, version, whole, meta.format_time(self._now))]
 
-    def _pruned(self, merged: Any, last: Node, current: list[Owner]) -> Any:
+    def _pruned(self, merged: Any, previous: Owner, current: list[Owner]) -> Any:
         """Without what was applied last time and that nobody states or owns any more."""
+        if self._versions is not None and any(
+            owner.api_version != self._mine.api_version for owner in (previous, *current)
+        ):
+            return self._pruned_across(self._versions, merged, previous, current)
+        last = previous.fields
         if not field_sets.difference(last, self._mine.fields):
             return merged
         owned: Node = EMPTY
@@ -172,6 +194,39 @@ class _Apply:
             typed_values.with_named_parents(self._schema, last), typed_values.with_named_parents(self._schema, owned)
         )
         return typed_values.remove(self._schema, merged, doomed)
+
+    def _pruned_across(self, versions: Versions, merged: Any, previous: Owner, current: list[Owner]) -> Any:
+        """`_pruned` where owners state their fields in other versions: each has its say in its own.
+
+        All that was applied last time goes; then each version gives back what its owners have of what is gone, and at
+        last what was never applied.
+        """
+        schema = versions.schemas.get(previous.api_version)
+        if schema is None:
+            return merged
+        whole = versions.convert(merged, previous.api_version)
+        last = typed_values.with_named_parents(schema, previous.fields)
+        left = typed_values.remove(schema, whole, last)
+        by_version: dict[str, Node] = {}
+        for owner in current:
+            by_version[owner.api_version] = field_sets.union(by_version.get(owner.api_version, EMPTY), owner.fields)
+        for version, fields in by_version.items():
+            known = versions.schemas.get(version)
+            if known is not None:
+                here, left = versions.convert(whole, version), versions.convert(left, version)
+                owned = typed_values.with_named_parents(known, fields)
+                doomed = field_sets.difference(_gone(known, here, left), owned)
+                left = typed_values.remove(known, here, doomed)
+        left = versions.convert(left, previous.api_version)
+        doomed = field_sets.intersection(_gone(schema, whole, left), last)
+        return dict(versions.convert(typed_values.remove(schema, whole, doomed), self._mine.api_version))
+
+
+def _gone(schema: Schema, whole: Any, left: Any) -> Node:
+    """The fields, and what leads to them, that the whole has and what is left of it has not."""
+    found = (typed_values.compare(schema, {}, managed_fields.bare(each)).added for each in (whole, left))
+    all_, kept = (typed_values.with_named_parents(schema, fields) for fields in found)
+    return field_sets.difference(all_, kept)
 
 
 def _last_applied_fields(schema: Schema, live: Mapping[str, Any]) -> Node:

@@ -80,7 +80,8 @@ class _Judge:
 
     def value(self, value: Any, schema: Schema, path: str, old: Any) -> int:
         """Judge a value by a node; how many checks it passed, by which the best of several branches is chosen."""
-        if old is not None and _equal(value, old):
+        # Where unknown fields are kept, nothing is let be as a whole: the schema does not know all of it.
+        if old is not None and not schema.preserve_unknown and _equal(value, old):
             return 1
         count = self._type(value, schema, path)
         if value is None:
@@ -414,7 +415,8 @@ def validate(schema: Schema, obj: Object, old: Object | None = None, *, subresou
             judge.value(obj["status"], node, "", (old or {}).get("status"))
     else:
         judge = _Judge()
-        judge.value(obj, schema, "", old)
+        # Its parts may be let be, but never the whole: metadata is no part of the schema.
+        judge.value(obj, schema, "", None if old is None else _Below(old))
     out = _once(judge.out)
     if subresource != "status":
         embedded_resources.check(out, obj, schema)

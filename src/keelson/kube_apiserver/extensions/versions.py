@@ -21,6 +21,7 @@ from keelson.api.tables import paths
 from keelson.kube_apiserver.aggregation import priorities
 from keelson.kube_apiserver.registry import selectable_fields
 from keelson.kube_apiserver.registry.catalogues import Conversion, Served
+from keelson.kube_apiserver.registry.owned_versions import Convert, OwnedVersions
 from keelson.kube_apiserver.registry.views import Shown, View
 
 from . import names
@@ -102,6 +103,13 @@ def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Obje
     return convert
 
 
+def _plain_conversion(by_api_version: Mapping[str, Schema]) -> Convert:
+    async def convert(obj: Object, api_version: str) -> Object:
+        return _renamed(api_version, by_api_version[api_version])(obj)
+
+    return convert
+
+
 def _prune_defaults(schema: Schema) -> None:
     """Take out of defaults what would be pruned from objects: what metadata holds is for this server to say."""
     for child in (*schema.properties.values(), schema.items, schema.additional_properties):
@@ -151,6 +159,7 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
         )
     )
     list_kind = names.accepted(definition)["listKind"]
+    by_api_version = {f"{spec['group']}/{name}": schema for name, schema in compiled.items()}
     found = []
     for version in versions:
         if not version.get("served"):
@@ -158,10 +167,12 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
         resource = _resource(definition, version)
         prefix = f"{root}{resource.storage_prefix}/"
         view, conversion, alike = None, None, True
+        convert: Convert = _plain_conversion(by_api_version)
         if webhook is not None:
             fields = selectable_fields.of(resource, {"selectableFields": version.get("selectableFields") or ()})
             there = f"{spec['group']}/{stored}"
             view = make_view(webhook, reader, Shown(prefix, resource.api_version, there, resource.kind, fields))
+            convert = view.converted
         elif len(versions) > 1:
             # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
             alike = all(shape == shapes[version["name"]] for shape in shapes.values())
@@ -187,6 +198,7 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
                 indexed=indexed if view is None else (),
                 view=view,
                 renames_only=alike,
+                versions=None if alike and view is None else OwnedVersions(by_api_version, convert),
             )
         )
     return found

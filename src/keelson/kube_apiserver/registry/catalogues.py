@@ -25,6 +25,7 @@ from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields, stored_versions
 from .listed_pieces import Pieces
+from .owned_versions import OwnedVersions
 from .views import VersionedIndexer, View
 
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
@@ -66,6 +67,8 @@ class Served:
     renames_only: bool = False
     # Its objects in this version where a webhook converts them: items are then in this version, and not as stored.
     view: View | None = None
+    # Its other versions, where what is owned in one may lie elsewhere in another.
+    versions: OwnedVersions | None = None
     # Wire forms of watch events, one object a form (see caches.watchers.Frames).
     frames: dict[Any, Any] = field(default_factory=dict)
     # Pieces of its lists by media type (see listed_pieces), and how many lists would rather have been protobuf.

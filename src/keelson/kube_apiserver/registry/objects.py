@@ -451,10 +451,15 @@ class Objects:
                 self._defaults(served, new)
         strategies.count_generation(resource, new, old, subresource=subresource)
         if not owned:
-            fields = managed_fields.update(
-                served.schema, old, new, manager=context.manager,
+            settled = partial(
+                managed_fields.update, served.schema, old, new, manager=context.manager,
                 api_version=resource.api_version, now=context.now, subresource=subresource,
             )  # fmt: skip
+            fields = (
+                settled()
+                if served.versions is None
+                else await served.versions.settle(lambda versions: settled(versions=versions))
+            )
             managed_fields.set_on(new, fields)
         metadata["resourceVersion"] = str(stored.revision)
         prepare = self.hooks.prepare.get(resource.qualified) if not subresource else None

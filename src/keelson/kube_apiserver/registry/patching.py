@@ -143,8 +143,8 @@ class Patches:
             configuration["metadata"].setdefault("namespace", namespace)
         self._shape_configuration(context, served, configuration, duplicates)
 
-        def applied(live: Object | None) -> Object:
-            result = server_side_apply.apply(
+        def computed(live: Object | None, versions: managed_fields.Versions | None) -> Object:
+            return server_side_apply.apply(
                 served.schema,
                 live,
                 configuration,
@@ -154,8 +154,13 @@ class Patches:
                 force=context.force,
                 subresource=subresource,
                 reset=_status_reset(served, subresource),
+                versions=versions,
             )
-            return copy.deepcopy(result)
+
+        async def applied(live: Object | None) -> Object:
+            if served.versions is None:
+                return copy.deepcopy(computed(live, None))
+            return copy.deepcopy(await served.versions.settle(lambda versions: computed(live, versions)))
 
         for _ in range(3):
             try:
@@ -167,7 +172,7 @@ class Patches:
                 if error.code != 404 or subresource or error.details.get("kind") != served.resource.plural:
                     raise
             served.check_creation()
-            fresh = applied(None)
+            fresh = await applied(None)
             owners = meta.metadata(fresh).get("managedFields") or []
             fresh["metadata"].pop("uid", None)
             try:

@@ -145,6 +145,10 @@ class View:
         """An object of this version as it is to be stored. Raises StatusError 500."""
         return (await self._converter.convert([obj], self._stored_api_version))[0]
 
+    async def converted(self, obj: Object, api_version: str) -> Object:
+        """An object of any version in another. Raises StatusError 500."""
+        return (await self._converter.convert([obj], api_version))[0]
+
     async def _converted(self, items: list[Item]) -> list[Item]:
         """The items in this version; those that have it and need no index are taken as they are."""
         found: list[Item] = list(items)

@@ -76,6 +76,13 @@ def test_what_broke_its_rule_already_may_stay() -> None:
     assert judged(schema, {"l": [*twice["l"], {"k": "a"}]}, twice) == []
 
 
+def test_the_type_of_an_object_is_judged_even_if_nothing_changed() -> None:
+    schema = compiled(apiVersion={**TEXT, "pattern": "/v1$"}, a={**TEXT, "maxLength": 1})
+    obj = {"apiVersion": "example.com/v2", "a": "long"}
+    (complaint,) = judged(schema, obj, obj)
+    assert complaint.startswith("apiVersion: Invalid value")
+
+
 @pytest.mark.parametrize(
     ("form", "good", "bad"),
     [

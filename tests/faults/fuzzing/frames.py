@@ -20,6 +20,12 @@ _LINES = some.sampled_from(
         b"Upgrade: h2c",
         b"Expect: 100-continue",
         b"Expect: x",
+        b"Content-Length: 0",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding:\x0bchunked",
+        b"Host: x, y",
+        b"TE: trailers",
+        b"Trailer: X-Remote-User",
         b": x",
         b"A",
         b"A : b",
@@ -41,6 +47,23 @@ _TARGETS = some.sampled_from(
     [b"/", b"*", b"/api/v1/pods", b"http://a/api", b"/%zz", b"/\xff", b"/" + b"a" * 9000, b"a", b"//", b"/?%"]
 )
 
+_PARTS = some.sampled_from(
+    [
+        b"2\r\n{}\r\n",
+        b"5\r\nhello\r\n",
+        b"2;a=b\r\n{}\r\n",
+        b"0\r\n\r\n",
+        b"0\r\nX-Remote-User: admin\r\n\r\n",
+        b"0\r\nA: " + b"b" * 9000 + b"\r\n\r\n",
+        b"ffffffffffffffff\r\n",
+        b"-1\r\n",
+        b"0x2\r\n{}\r\n",
+        b"2\n{}\n",
+        b"\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+)
+
 
 @some.composite
 def raw_requests(draw: some.DrawFn) -> bytes:
@@ -49,9 +72,7 @@ def raw_requests(draw: some.DrawFn) -> bytes:
     version = draw(some.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/9.9", b"", b"XTTP/1.1"]))
     lines = [method + b" " + draw(_TARGETS) + b" " + version, *draw(some.lists(_LINES, max_size=5))]
     ending = draw(some.sampled_from([b"\r\n", b"\n", b"\r\n"]))
-    body = draw(
-        some.sampled_from(
-            [b"", b"{}", b"5\r\nhello\r\n0\r\n\r\n", b"ffffffffffffffff\r\n", b"x" * 100, b"0\r\n\r\n", b"-1\r\n"]
-        )
-    )
-    return draw(corrupted(ending.join(lines) + ending * 2 + body))
+    parts = draw(some.lists(_PARTS, max_size=5))
+    body = b"".join(parts) if parts else draw(some.sampled_from([b"", b"{}", b"x" * 100]))
+    data = ending.join(lines) + ending * 2 + body
+    return draw(corrupted(data if draw(some.booleans()) else data * draw(some.integers(1, 3))))

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -118,8 +119,7 @@ class Target:
         """The statuses of the answers to bytes, after which no more are sent."""
         with self.connected() as channel:
             answer = said(channel, data)
-        lines = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
-        return [int(line.split()[1]) for line in lines]
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer)]
 
 
 def said(channel: ssl.SSLSocket, data: bytes, seconds: float = _ANSWER_SECONDS) -> bytes:

@@ -37,7 +37,9 @@ _HIGH_WATER = 1 << 20
 _MOST_WAITING = 1 << 18
 _SLICE = 1 << 18
 _LINGER_SECONDS = 0.5
+_MOST_DROPPED = 16 << 20
 _END = b"\r\n\r\n"
+_EXPECTED = "100-continue"
 # Headers with which a request is more than its headers, or the connection more than its requests.
 _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "connection"})
 
@@ -158,6 +160,7 @@ class Connection(asyncio.Protocol):
         self._streaming = False
         self._taken = False
         self._lingering = False
+        self._dropped = 0
         self._upgrading = False
         self._after_upgrade = b""
         self._reset_message()
@@ -170,6 +173,8 @@ class Connection(asyncio.Protocol):
         # What has come before the headers' end, and what their fields add up to.
         self._header_size = 0
         self._field_bytes = 0
+        # What has come after them without being of the body: chunks' extensions, trailers.
+        self._extra_size = 0
         self._in_headers = True
         # The body of the message under way, where its handler was not kept waiting for it.
         self._incoming: Body | None = None
@@ -202,6 +207,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
+            self._dropped += len(data)
+            if self._dropped > _MOST_DROPPED:
+                self.abort()
             return
         if self._upgrading:
             # It was on its way when reading paused; TLS hands over whole records.
@@ -211,17 +219,24 @@ class Connection(asyncio.Protocol):
             return
         if self._in_headers:
             self._header_size += len(data)
+        else:
+            self._extra_size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrading = True
             self._after_upgrade += data[upgrade.args[0] :]
         except (httptools.HttpParserError, UnicodeDecodeError) as error:
+            if self._closing and self.busy and not self._begun:
+                # It follows the connection's last request, whose answer it must not take away.
+                return
             self._refuse(self._malformed(str(error)))
             return
         if self._in_headers:
             if self._header_size > _MOST_HEADER_BYTES:
                 self._refuse(Response(431, b"request headers too large", "text/plain"))
+        elif self._extra_size > _MOST_HEADER_BYTES:
+            self._refuse(Response(431, b"request trailers too large", "text/plain"))
         elif self._incoming is None and not self._lingering:
             # The headers are here and the body is not.
             self._open_body(passed_on=False)
@@ -270,6 +285,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._field_bytes += len(name) + len(value)
+        if not self._in_headers:
+            # A trailer. Whoever filters headers in front of this server has not seen it (RFC 9110, 6.5.1).
+            return
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         if key in self._headers:
@@ -281,6 +299,14 @@ class Connection(asyncio.Protocol):
         self._in_headers = False
         if self._field_bytes > _MOST_HEADER_BYTES:
             self._refuse(Response(431, b"request headers too large", "text/plain"))
+            return
+        host = self._headers.get("host")
+        if "," in host if host is not None else self._parser.get_http_version() == "1.1":
+            # RFC 9112, 3.2.
+            self._refuse(self._malformed("a request names one host"))
+            return
+        if self._headers.get("expect", _EXPECTED).lower() != _EXPECTED:
+            self._refuse(Response(417, b"only 100-continue can be expected", "text/plain"))
             return
         if self._parser.should_upgrade():
             # What follows belongs to whoever takes the connection over; where nobody does, it can't be read as HTTP.
@@ -298,7 +324,7 @@ class Connection(asyncio.Protocol):
         """Hand the request over while its body is yet to come."""
         method, target = self._parser.get_method().decode(), self._url.decode("latin-1")
         request = Request(method, target, self._headers, b"", self)
-        asks_first = self._headers.get("expect", "").lower() == "100-continue"
+        asks_first = self._headers.get("expect", "").lower() == _EXPECTED
         self._incoming = request.incoming = Body(self._take_more, self._go_ahead if asks_first else _nothing)
         request.is_passed_on = passed_on
         for part in self._body:
@@ -315,6 +341,7 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def on_body(self, body: bytes) -> None:
+        self._extra_size = 0
         if self._incoming is not None:
             self._incoming.feed(body)
             if self._incoming.waiting > _MOST_WAITING and self.transport is not None:
@@ -370,7 +397,7 @@ class Connection(asyncio.Protocol):
         """Answer what can't become a request, and close.
 
         The client may be in the midst of sending: what it sends is read and dropped for a moment, because closing on
-        unread bytes would reset the connection and take the answer with it (RFC 9112, 9.6).
+        unread bytes would reset the connection and take the answer with it (RFC 9112, 9.6). A flood is cut.
         """
         if self._lingering or self.transport is None:
             return
@@ -394,7 +421,12 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(_LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        if self._dropped:
+            # TLS would read on until the client says farewell, and this one may never.
+            self.transport.abort()
+        else:
             self.transport.close()
 
     async def _work(self) -> None:

@@ -114,7 +114,7 @@ def _complaint(body: bytes, error: json.JSONDecodeError) -> str:
 
 
 def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tuple[Any, list[str]]:
-    """The value of a JSON or YAML document and, if asked for, complaints of the fields that occur twice.
+    """The value of a JSON, YAML or CBOR document and, if asked for, complaints of the fields that occur twice.
 
     Raises StatusError: 400 for a malformed body, 415 for another media type.
     """
@@ -131,6 +131,14 @@ def parse(body: bytes, media_type: str = JSON, *, duplicates: bool = True) -> tu
             raise errors.bad_request(f"error converting YAML to JSON: yaml: {error}") from error
         # One error of the whole document, as Go's library has it.
         twice = ["\n  ".join([_YAML_ERRORS, *found])] if found and duplicates else []
+    elif kind in ("application/cbor", "application/apply-patch+cbor"):
+        # Off by default: only servers that speak it pay for its reader.
+        from keelson.api import cbor
+
+        try:
+            value, twice = cbor.loads(body), []
+        except cbor.CborError as error:
+            raise errors.bad_request(f"unable to determine group/version/kind: cbor: {error}") from error
     elif kind in ("", JSON) or kind.endswith("+json"):
         try:
             value = orjson.loads(body)

@@ -155,6 +155,11 @@ def not_acceptable(offered: Sequence[str]) -> StatusError:
     return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(offered)}")
 
 
+def not_acceptable_at_all(offered: Sequence[str]) -> StatusError:
+    """406: none of the media types that the client names is one that is produced, whatever its parameters."""
+    return StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}")
+
+
 def expired(message: str) -> StatusError:
     """410: the resource version or continue token is older than what is kept; list again."""
     return StatusError(410, "Expired", message)

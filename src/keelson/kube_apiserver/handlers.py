@@ -27,8 +27,8 @@ from .registry.parameters import check_write, dry_run_causes, flag, refuse
 from .registry.patching import Patches
 from .registry.representations import collection, object_of, single
 from .registry.watching import Watches
-from .serving.messages import JSON, Request, Response
-from .serving.negotiation import PROTOBUF, Form, negotiate
+from .serving.messages import Request, Response
+from .serving.negotiation import JSON, OBJECT, PROTOBUF, Form, accepted_bodies, negotiate, wants_pretty
 from .serving.request_infos import RequestInfo
 
 if TYPE_CHECKING:
@@ -71,6 +71,18 @@ def success(served: Served, item: Item, name: str) -> Object:
     if metadata.get("uid"):
         details["uid"] = metadata["uid"]
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _form(request: Request, served: Served, verb: str) -> Form:
+    """The wire form of the answer. Raises StatusError 406."""
+    accept = request.headers.get("accept", "")
+    form = negotiate(accept, custom=served.custom, streams=verb in ("list", "watch"))
+    if form.media_type == JSON:
+        # Events are lines, whoever reads them.
+        pretty = verb != "watch" and (form.pretty or wants_pretty(request))
+        if pretty != form.pretty:
+            return form._replace(pretty=pretty)
+    return form
 
 
 # Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
@@ -148,8 +160,7 @@ class Handlers:
             if info.verb == "create":
                 raise errors.method_not_allowed("create", resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
-        form = negotiate(request.headers.get("accept", ""), custom=served.custom, watch=info.verb == "watch")
-        return await method(context, request, served, form)
+        return await method(context, request, served, _form(request, served, info.verb))
 
     async def _elsewhere(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         names = self.peers.serving(request, info) if self.peers is not None else []
@@ -182,11 +193,14 @@ class Handlers:
         info = context.info
         options = options_of(request, served, info.namespace, info.name)
         items, metadata = await self._lists.list(served, options)
+        if served.custom and form.as_kind == OBJECT:
+            # Upstream's lists of custom resources always have it.
+            metadata.setdefault("continue", "")
         form = protobuf_lists.preferred(served, items, form, request.headers.get("accept", ""))
         run = options.selection.unconditional
         if form.media_type == PROTOBUF:
             return await protobuf_lists.collection(served, items, metadata, form, run=run)
-        return collection(served, items, metadata, form, include=request.parameter("includeObject"), run=run)
+        return await collection(served, items, metadata, form, include=request.parameter("includeObject"), run=run)
 
     async def watch(self, context: Context, request: Request, served: Served, form: Form) -> None:
         """A stream of changes."""
@@ -253,10 +267,13 @@ class Handlers:
         options: Object = {}
         if request.body:
             # Every group has a DeleteOptions of its own, all alike: which one is named does not matter.
+            media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
+            if media_type not in accepted_bodies():
+                raise errors.unsupported_media_type(accepted_bodies())
             options, _ = (
                 (protobuf.decode(request.body), [])
                 if protobuf.is_protobuf(request.headers)
-                else decoding.parse(request.body, request.headers.get("content-type", JSON))
+                else decoding.parse(request.body, media_type)
             )
             if not isinstance(options, dict) or options.get("kind", "DeleteOptions") != "DeleteOptions":
                 raise errors.bad_request("the body of a deletion must be DeleteOptions")
@@ -294,12 +311,12 @@ class Handlers:
         metadata["resourceVersion"] = str((await self._objects.fresh(served)).last_change)
         if form.media_type == PROTOBUF:
             return await protobuf_lists.collection(served, items, metadata, form)
-        return collection(served, items, metadata, form)
+        return await collection(served, items, metadata, form)
 
     async def subresource(self, context: Context, request: Request, served: Served) -> Response:
         """A subresource that shows the whole object and writes a part of it, such as status."""
-        form = negotiate(request.headers.get("accept", ""), custom=served.custom)
         verb = context.info.verb
+        form = _form(request, served, verb)
         if verb not in ("get", "update", "patch"):
             raise errors.method_not_allowed(verb, served.resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response]] = getattr(self, verb)

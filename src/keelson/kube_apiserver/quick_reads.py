@@ -33,7 +33,7 @@ from .registry.objects import FRESH_SECONDS, translated
 from .registry.representations import opening
 from .serving.connections import Connection, date
 from .serving.messages import Request, Response
-from .serving.negotiation import DEFAULT, negotiate
+from .serving.negotiation import DEFAULT, negotiate, wants_pretty
 from .serving.request_infos import RequestInfo
 from .tracing.spans import Tracer
 
@@ -269,6 +269,8 @@ class Reads:
             # A Namespace is in itself: policy and flow hang on its name.
             return
         if served.resource.qualified in self.special or negotiate(request.headers.get("accept", "")) != DEFAULT:
+            return
+        if wants_pretty(request):
             return
         if not self._authorizer.allows_any_name(user, info._replace(name=_ANY)):
             return

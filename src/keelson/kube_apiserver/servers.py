@@ -57,6 +57,7 @@ from .flow_control.gauges import Gauges
 from .flow_control.upkeep import Upkeep as FlowUpkeep
 from .handlers import CUSTOM_SCALE, Handlers
 from .openapi_documents import OpenApi
+from .options import CBOR_GATE, is_on
 from .paths import Paths, health
 from .peers.places import Places
 from .peers.proxies import Peers
@@ -79,6 +80,7 @@ from .services.allocation import Allocation
 from .services.ports import Ports
 from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
+from .serving.negotiation import offer_cbor
 from .serving.request_infos import RequestInfo
 from .store_metrics import Measured
 from .store_metrics import Metrics as StoreMetrics
@@ -141,6 +143,8 @@ class Server:
         self.watches.grace = options.shutdown_watch_termination_grace_period
         self.deletions = Deletions(self.objects)
         self.patches = Patches(self.objects)
+        if is_on(options, CBOR_GATE):
+            offer_cbor()
         self.service_networks = [ipaddress.ip_network(text) for text in options.service_cluster_ip_range.split(",")]
         self._allocate_for_services(root)
         self.handlers = Handlers(self.catalogue, self.objects, self.lists, self.watches, self.deletions, self.patches)

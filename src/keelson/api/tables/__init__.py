@@ -124,6 +124,11 @@ def table(
     "Metadata" or "Object" (TableOptions). A watch leaves the columns out after its first event (`with_columns`).
     """
     found = custom or printer(resource)
+    if resource.kind == "FlowSchema":
+        # The order in which they are tried.
+        objects = sorted(
+            objects, key=lambda obj: ((obj.get("spec") or {}).get("matchingPrecedence", 0), meta.name(obj))
+        )
     rows = []
     for obj in objects:
         made: Object = {"cells": found.cells(obj, now)}

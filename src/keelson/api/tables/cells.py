@@ -35,13 +35,14 @@ class Printer(NamedTuple):
 
 
 def columns(*specs: str) -> tuple[Column, ...]:
-    """Columns from "Name", "Count:integer" or "Containers*" (shown with `-o wide` only)."""
+    """Columns from "Name", "Count:integer", "Attacher::name" (a format) or "Images*" (with `-o wide` only)."""
     found = []
     for spec in specs:
-        name, _, kind = spec.partition(":")
+        name, _, rest = spec.partition(":")
+        kind, _, style = rest.partition(":")
         wide = name.endswith("*")
         name = name.rstrip("*")
-        style = "name" if name == "Name" else ""
+        style = style or ("name" if name == "Name" else "")
         found.append(
             Column(name, kind or "string", style, _DESCRIPTIONS.get(name, f"{name} of the object."), int(wide))
         )

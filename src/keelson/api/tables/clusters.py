@@ -84,7 +84,7 @@ def _config_map(obj: Object, now: datetime) -> list[Any]:
 
 
 def _service_account(obj: Object, now: datetime) -> list[Any]:
-    return [meta.name(obj), len(obj.get("secrets") or ()), age(obj, now)]
+    return [meta.name(obj), age(obj, now)]
 
 
 def _quota(obj: Object, now: datetime) -> list[Any]:
@@ -248,7 +248,7 @@ _EVENT = Printer(
         "Source*",
         "Message",
         "First Seen*",
-        "Count*:integer",
+        "Count*",
         "Name*",
     ),
     _event,
@@ -274,9 +274,9 @@ PRINTERS = {
     ("v1", "Namespace"): Printer(columns("Name", "Status", "Age"), _namespace),
     ("v1", "Event"): _EVENT,
     ("events.k8s.io/v1", "Event"): _EVENT,
-    ("v1", "Secret"): Printer(columns("Name", "Type", "Data:integer", "Age"), _secret),
-    ("v1", "ConfigMap"): Printer(columns("Name", "Data:integer", "Age"), _config_map),
-    ("v1", "ServiceAccount"): Printer(columns("Name", "Secrets:integer", "Age"), _service_account),
+    ("v1", "Secret"): Printer(columns("Name", "Type", "Data", "Age"), _secret),
+    ("v1", "ConfigMap"): Printer(columns("Name", "Data", "Age"), _config_map),
+    ("v1", "ServiceAccount"): Printer(columns("Name", "Age"), _service_account),
     ("v1", "ResourceQuota"): Printer(columns("Name", "Request", "Limit", "Age"), _quota),
     ("v1", "ComponentStatus"): Printer(columns("Name", "Status", "Message", "Error"), _component),
     ("coordination.k8s.io/v1", "Lease"): Printer(columns("Name", "Holder", "Age"), _lease),
@@ -311,11 +311,11 @@ PRINTERS = {
         _claim,
     ),
     (_STORAGE, "StorageClass"): Printer(
-        columns("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion:boolean", "Age"),
+        columns("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode", "AllowVolumeExpansion", "Age"),
         _storage_class,
     ),
     (_STORAGE, "VolumeAttachment"): Printer(
-        columns("Name", "Attacher", "PV", "Node", "Attached:boolean", "Age"), _attachment
+        columns("Name", "Attacher::name", "PV", "Node", "Attached:boolean", "Age"), _attachment
     ),
     (_STORAGE, "CSINode"): Printer(columns("Name", "Drivers:integer", "Age"), _csi_node),
     (_STORAGE, "CSIDriver"): Printer(

@@ -61,9 +61,9 @@ def _flow_schema(obj: Object, now: datetime) -> list[Any]:
 
 def _priority_level(obj: Object, now: datetime) -> list[Any]:
     spec = obj.get("spec") or {}
-    exempt, limited = spec.get("exempt") or {}, spec.get("limited") or {}
+    limited = spec.get("limited") or {}
     queuing = (limited.get("limitResponse") or {}).get("queuing") or {}
-    shares = (limited or exempt).get("nominalConcurrencyShares", NONE)
+    shares = limited.get("nominalConcurrencyShares", NONE)
     sizes = [queuing.get(field, NONE) for field in ("queues", "handSize", "queueLengthLimit")]
     return [meta.name(obj), spec.get("type", ""), shares, *sizes, age(obj, now)]
 
@@ -96,7 +96,7 @@ PRINTERS = {
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): _POLICY_BINDING,
     (_ADMISSION, "MutatingAdmissionPolicyBinding"): _POLICY_BINDING,
     (_FLOW, "FlowSchema"): Printer(
-        columns("Name", "PriorityLevel", "MatchingPrecedence:integer", "DistinguisherMethod", "Age", "MissingPL"),
+        columns("Name", "PriorityLevel", "MatchingPrecedence", "DistinguisherMethod", "Age", "MissingPL"),
         _flow_schema,
     ),
     (_FLOW, "PriorityLevelConfiguration"): Printer(

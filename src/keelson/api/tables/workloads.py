@@ -206,12 +206,10 @@ _TEMPLATE = ("Containers*", "Images*", "Selector*")
 _REPLICAS = Printer(
     columns("Name", "Desired:integer", "Current:integer", "Ready:integer", "Age", *_TEMPLATE), _replica_set
 )
-_AUTOSCALER = Printer(
-    columns("Name", "Reference", "Targets", "MinPods", "MaxPods:integer", "Replicas:integer", "Age"), _autoscaler
-)
+_AUTOSCALER = Printer(columns("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), _autoscaler)
 PRINTERS = {
     ("apps/v1", "Deployment"): Printer(
-        columns("Name", "Ready", "Up-to-date:integer", "Available:integer", "Age", *_TEMPLATE), _deployment
+        columns("Name", "Ready", "Up-to-date", "Available", "Age", *_TEMPLATE), _deployment
     ),
     ("apps/v1", "ReplicaSet"): _REPLICAS,
     ("v1", "ReplicationController"): _REPLICAS,
@@ -230,10 +228,12 @@ PRINTERS = {
         _daemon_set,
     ),
     ("apps/v1", "StatefulSet"): Printer(columns("Name", "Ready", "Age", "Containers*", "Images*"), _stateful_set),
-    ("apps/v1", "ControllerRevision"): Printer(columns("Name", "Controller", "Revision:integer", "Age"), _revision),
+    ("apps/v1", "ControllerRevision"): Printer(columns("Name", "Controller", "Revision", "Age"), _revision),
     ("batch/v1", "Job"): Printer(columns("Name", "Status", "Completions", "Duration", "Age", *_TEMPLATE), _job),
     ("batch/v1", "CronJob"): Printer(
-        columns("Name", "Schedule", "Timezone", "Suspend", "Active:integer", "Last Schedule", "Age", *_TEMPLATE),
+        columns(
+            "Name", "Schedule", "Timezone", "Suspend:boolean", "Active:integer", "Last Schedule", "Age", *_TEMPLATE
+        ),
         _cron_job,
     ),
     ("policy/v1", "PodDisruptionBudget"): Printer(

@@ -7,7 +7,7 @@ from keelson.api.meta import Object
 from keelson.api.schemas import Kind, Schema, Typed
 from keelson.kube_apiserver.registry.contexts import Context
 from keelson.kube_apiserver.serving.messages import JSON, Request
-from keelson.kube_apiserver.serving.negotiation import YAML
+from keelson.kube_apiserver.serving.negotiation import accepted_bodies
 
 from . import protobuf
 
@@ -24,8 +24,8 @@ def read(context: Context, request: Request, typed: Typed, schema: Schema | None
             request.audit.decoded(obj)
         return obj
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
-    if media_type not in (JSON, YAML):
-        raise errors.unsupported_media_type((JSON, YAML, protobuf.MEDIA_TYPE))
+    if media_type not in accepted_bodies():
+        raise errors.unsupported_media_type(accepted_bodies())
     decoded = decoding.decode(
         request.body,
         media_type,

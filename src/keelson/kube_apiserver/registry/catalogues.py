@@ -29,6 +29,8 @@ from .owned_versions import OwnedVersions
 from .views import VersionedIndexer, View
 
 # Reviews and bindings are requests in the form of objects: nothing of them is stored.
+# How self-described CBOR begins (RFC 8949, 3.4.6).
+_CBOR = b"\xd9\xd9\xf7"
 _STORED_VERB = "get"
 _NOT_STORED = frozenset({"componentstatuses"})
 # What clients of a built-in resource are told (Deprecation Policy), by API version and kind.
@@ -196,9 +198,15 @@ class Catalogue:
 
 
 def parse(plain: bytes) -> Object:
-    """A stored object: JSON, or the protobuf of upstream's server. Raises ValueError, StatusError for other bytes."""
+    """A stored object: JSON, or upstream's protobuf or CBOR. Raises ValueError, StatusError for other bytes."""
     if plain.startswith(protobuf.MAGIC):
         return protobuf.decode(plain)
+    if plain.startswith(_CBOR):
+        # What upstream's server writes where its gate CBORServingAndStorage was on once.
+        from keelson.api import cbor
+
+        found: Object = cbor.loads(plain)
+        return found
     decoded: Object = orjson.loads(plain)
     return decoded
 

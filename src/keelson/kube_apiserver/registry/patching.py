@@ -14,6 +14,7 @@ from keelson.api import decoding, errors, meta
 from keelson.api.meta import Object
 from keelson.api.patches import json_patch, managed_fields, merge_patch, server_side_apply, strategic, typed_values
 from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.serving.negotiation import offers_cbor
 
 from .catalogues import Served
 from .contexts import Context
@@ -23,6 +24,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+APPLY_CBOR_PATCH = "application/apply-patch+cbor"
 
 _SYSTEM_FIELDS = ("metadata",)
 
@@ -58,10 +60,12 @@ class Patches:
         supported = [JSON_PATCH, MERGE_PATCH, APPLY_PATCH]
         if not served.custom:
             supported.insert(2, STRATEGIC_PATCH)
+        if offers_cbor():
+            supported.append(APPLY_CBOR_PATCH)
         if media_type not in supported:
             raise errors.unsupported_media_type(supported)
         value, duplicates = decoding.parse(body, media_type, duplicates=context.field_validation != "Ignore")
-        if media_type == APPLY_PATCH:
+        if media_type in (APPLY_PATCH, APPLY_CBOR_PATCH):
             return await self._apply(context, served, namespace, name, value, duplicates, subresource=subresource)
         function = self._function(served, media_type, value)
 

@@ -9,11 +9,11 @@ from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.encodings import envelopes
 from keelson.kube_apiserver.serving.messages import Response
-from keelson.kube_apiserver.serving.negotiation import DEFAULT, PARTIAL, PROTOBUF, Form, names_protobuf_first
+from keelson.kube_apiserver.serving.negotiation import DEFAULT, PARTIAL_LIST, PROTOBUF, Form, names_protobuf_first
 
 from .catalogues import Served
 from .listed_pieces import LEAST_ITEMS, Pieces
-from .representations import object_of, partial
+from .representations import check_partial, object_of, partial
 
 # Items between two turns: some milliseconds of work.
 _TURN = 16
@@ -38,9 +38,10 @@ async def collection(
 ) -> Response:
     """The answer that shows a list, of objects or of their metadata alone; `run` as in `representations`."""
     resource = served.resource
-    if form.as_kind == PARTIAL:
-        kinds = ("meta.k8s.io/v1", "PartialObjectMetadata")
-        metadata = await _encoded(items, lambda item: envelopes.encode_item(*kinds, partial(served, item)))
+    check_partial(served, form, several=True)
+    if form.as_kind == PARTIAL_LIST:
+        kinds = (f"meta.k8s.io/{form.version}", "PartialObjectMetadata")
+        metadata = await _encoded(items, lambda item: envelopes.encode_item(*kinds, partial(item, form.version)))
         return Response(200, envelopes.encode_list(kinds[0], f"{kinds[1]}List", list_metadata, metadata), PROTOBUF)
     api_version, kind = resource.api_version, resource.kind
     if served.conversion is not None:

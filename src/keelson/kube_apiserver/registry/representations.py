@@ -12,16 +12,27 @@ from typing import Any
 
 import orjson
 
-from keelson.api import meta
+from keelson.api import cbor, errors, meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.watchers import BOOKMARK
 from keelson.kube_apiserver.encodings import envelopes
 from keelson.kube_apiserver.encodings.answers import to_yaml
 from keelson.kube_apiserver.serving.messages import Response
-from keelson.kube_apiserver.serving.negotiation import JSON, OBJECT, PARTIAL, PROTOBUF, TABLE, YAML, Form
+from keelson.kube_apiserver.serving.negotiation import (
+    CBOR,
+    JSON,
+    OBJECT,
+    PARTIAL,
+    PARTIAL_LIST,
+    PROTOBUF,
+    TABLE,
+    YAML,
+    Form,
+)
 from keelson.kube_apiserver.serving.pieces import Piece
 
+from . import listed_values
 from .catalogues import Served
 from .listed_pieces import LEAST_ITEMS, Pieces
 
@@ -34,13 +45,15 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def dumps(value: Any, media_type: str) -> bytes:
-    """A whole value in a media type."""
+def dumps(value: Any, media_type: str, *, pretty: bool = False) -> bytes:
+    """A whole value in a media type; `pretty` is for JSON alone."""
     if media_type == YAML:
         return to_yaml(value)
     if media_type == PROTOBUF:
         return envelopes.encode(value)
-    return orjson.dumps(value)
+    if media_type == CBOR:
+        return cbor.dumps(value)
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value)
 
 
 def object_of(served: Served, item: Item) -> Object:
@@ -57,10 +70,22 @@ def opening(served: Served) -> bytes:
     )
 
 
-def partial(served: Served, item: Item) -> Object:
-    """PartialObjectMetadata of the item."""
+def partial(item: Item, version: str) -> Object:
+    """PartialObjectMetadata of the item, in a version of meta.k8s.io."""
     metadata = orjson.loads(b"{" + item.body + b"}").get("metadata")
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
+
+
+def check_partial(served: Served, form: Form, *, several: bool) -> None:
+    """Refuse a list's metadata to those who ask for an object's, and the other way round. Raises StatusError 406."""
+    if form.as_kind not in (PARTIAL, PARTIAL_LIST) or several == (form.as_kind == PARTIAL_LIST):
+        return
+    package = (served.resource.group or "core").partition(".")[0]
+    kind = served.list_kind if several else served.resource.kind
+    type_ = f"unstructured.Unstructured{'List' if several else ''}" if served.custom else f"{package}.{kind}"
+    what = "a list" if several else "not a list"
+    message = f"you requested {form.as_kind}, but the requested object is {what} (*{type_})"
+    raise errors.StatusError(406, "NotAcceptable", message)
 
 
 def _custom_table(served: Served) -> Any:
@@ -71,8 +96,8 @@ def _custom_table(served: Served) -> Any:
     return served.extras["printer"]
 
 
-def table(served: Served, items: Sequence[Item], include: str, list_metadata: Object) -> Object:
-    """A meta.k8s.io/v1 Table of the items; `include` is Metadata, Object or None."""
+def table(served: Served, items: Sequence[Item], include: str, list_metadata: Object, version: str = "v1") -> Object:
+    """A Table of the items in a version of meta.k8s.io; `include` is Metadata, Object or None."""
     # Only those who ask for tables pay for the printers.
     from keelson.api import tables
 
@@ -81,45 +106,47 @@ def table(served: Served, items: Sequence[Item], include: str, list_metadata: Ob
     result: Object = tables.table(
         served.resource, objects, _now(), include_object=include, list_metadata=list_metadata, **more
     )
+    if version != "v1":
+        for shown in (result, *(row["object"] for row in result["rows"] if include == "Metadata")):
+            shown["apiVersion"] = f"meta.k8s.io/{version}"
     return result
 
 
 def single(served: Served, item: Item, form: Form, *, status: int = 200, include: str = "") -> Response:
     """The answer that shows one object."""
-    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain:
+    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain and not form.pretty:
         return Response(status, [opening(served), item.body, b"}"])
+    check_partial(served, form, several=False)
     if form.as_kind == TABLE:
-        value = table(served, [item], include or "Metadata", {"resourceVersion": str(item.revision)})
+        value = table(served, [item], include or "Metadata", {"resourceVersion": str(item.revision)}, form.version)
     elif form.as_kind == PARTIAL:
-        value = partial(served, item)
+        value = partial(item, form.version)
     else:
         value = object_of(served, item)
-    return Response(status, dumps(value, form.media_type), form.media_type)
+    return Response(status, dumps(value, form.media_type, pretty=form.pretty), form.media_type)
 
 
-def collection(
+async def collection(
     served: Served, items: Sequence[Item], list_metadata: Object, form: Form, *, include: str = "", run: bool = False
 ) -> Response:
     """The answer that shows a list; `run` says that no item between the first and the last is left out."""
-    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain:
+    if form.as_kind == OBJECT and form.media_type == JSON and served.is_plain and not form.pretty:
         return Response(200, _joined(served, items, list_metadata, run=run))
+    check_partial(served, form, several=True)
     if form.as_kind == TABLE:
-        value = table(served, items, include or "Metadata", list_metadata)
-    elif form.as_kind == PARTIAL:
-        value = {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": list_metadata,
-            "items": [partial(served, item) for item in items],
-        }
+        value = table(served, items, include or "Metadata", list_metadata, form.version)
+        return Response(200, dumps(value, form.media_type, pretty=form.pretty), form.media_type)
+    if form.as_kind == PARTIAL_LIST:
+        opened = {"kind": form.as_kind, "apiVersion": f"meta.k8s.io/{form.version}", "metadata": list_metadata}
+        parts = await listed_values.parts(opened, items, lambda item: partial(item, form.version), form)
     else:
-        value = {
+        opened = {
             "kind": served.list_kind,
             "apiVersion": served.resource.api_version,
             "metadata": list_metadata,
-            "items": [_listed(served, item) for item in items],
         }
-    return Response(200, dumps(value, form.media_type), form.media_type)
+        parts = await listed_values.parts(opened, items, lambda item: _listed(served, item), form)
+    return Response(200, parts, form.media_type)
 
 
 def _listed(served: Served, item: Item) -> Object:
@@ -199,9 +226,10 @@ class OtherFrames:
         if last is not None and last[0] == type_ and last[1] is item:
             return last[2]
         if self._form.as_kind == TABLE:
-            shown = table(self._served, [item], self._include or "Metadata", {"resourceVersion": str(item.revision)})
-        elif self._form.as_kind == PARTIAL:
-            shown = partial(self._served, item)
+            metadata = {"resourceVersion": str(item.revision)}
+            shown = table(self._served, [item], self._include or "Metadata", metadata, self._form.version)
+        elif self._form.as_kind != OBJECT:
+            shown = partial(item, self._form.version)
         else:
             shown = object_of(self._served, item)
         made = event(type_, shown, self._form.media_type)
@@ -221,6 +249,8 @@ def frames(served: Served, form: Form, include: str) -> JsonFrames | OtherFrames
 
 def stream_type(form: Form) -> str:
     """The media type of a watch in this form."""
+    if form.media_type == CBOR:
+        return cbor.SEQUENCE_MEDIA_TYPE
     return envelopes.WATCH_MEDIA_TYPE if form.media_type == PROTOBUF else form.media_type
 
 
@@ -229,6 +259,10 @@ def event(type_: str, shown: Object, media_type: str = JSON) -> bytes:
     if media_type == PROTOBUF:
         return envelopes.encode_event(type_, shown)
     value = {"type": type_, "object": shown}
+    if media_type == CBOR:
+        # A sequence of items, each with its end in itself (RFC 8742); the object keeps the prefix that it has alone.
+        kind, name = cbor.encode("type") + cbor.encode(type_), cbor.encode("object")
+        return cbor.PREFIX + cbor.map_head(2) + kind + name + cbor.dumps(shown)
     return b"---\n" + dumps(value, media_type) if media_type == YAML else orjson.dumps(value) + b"\n"
 
 
@@ -237,20 +271,21 @@ def bookmark(served: Served, form: Form, revision: int, *, initial_end: bool = F
     metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
     if initial_end:
         metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    version = f"meta.k8s.io/{form.version}"
     if form.as_kind == TABLE:
         row = {
             "cells": [],
-            "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata},
+            "object": {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata},
         }
         shown: Object = {
             "kind": "Table",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": version,
             "metadata": {"resourceVersion": str(revision)},
             "columnDefinitions": None,
             "rows": [row],
         }
-    elif form.as_kind == PARTIAL:
-        shown = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    elif form.as_kind != OBJECT:
+        shown = {"kind": "PartialObjectMetadata", "apiVersion": version, "metadata": metadata}
     else:
         shown = {"kind": served.resource.kind, "apiVersion": served.resource.api_version, "metadata": metadata}
     return event(BOOKMARK, shown, form.media_type)

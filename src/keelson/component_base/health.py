@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from prometheus_client import Counter, Gauge
+
+from . import metrics
+
+_STATUS = Gauge(
+    "kubernetes_healthcheck",
+    "This metric records the result of a single healthcheck.",
+    ("type", "name"),
+    registry=metrics.INDICATORS,
+)
+_RESULTS = Counter(
+    "kubernetes_healthchecks_total",
+    "This metric records the results of all healthcheck.",
+    ("type", "name", "status"),
+    registry=metrics.INDICATORS,
+)
+
 # A check returns None where all is well and the reason where it is not.
 Check = Callable[[], "Awaitable[str | None] | str | None"]
 
@@ -30,6 +47,8 @@ class Checks:
             if (only and name != only) or name in excluded:
                 continue
             reason = await _ask(check)
+            _STATUS.labels(endpoint, name).set(reason is None)
+            _RESULTS.labels(endpoint, name, "success" if reason is None else "error").inc()
             if reason is None:
                 lines.append(f"[+]{name} ok")
             else:

@@ -19,6 +19,9 @@ REGISTRY = CollectorRegistry()
 disable_created_metrics()  # type: ignore[no-untyped-call]
 ProcessCollector(registry=REGISTRY)
 
+# What service levels are judged by, served apart (KEP-3466).
+INDICATORS = CollectorRegistry()
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -37,6 +40,6 @@ def histogram(name: str, help_: str, labels: Sequence[str] = (), *, buckets: Seq
     return Histogram(name, help_, labels, registry=REGISTRY, buckets=tuple(buckets))
 
 
-def render() -> bytes:
+def render(registry: CollectorRegistry = REGISTRY) -> bytes:
     """All metrics in the text exposition format."""
-    return generate_latest(REGISTRY)
+    return generate_latest(registry)

@@ -244,12 +244,18 @@ class Chain:
             except RejectedError:
                 return self._flows.refusal(flow)
             request.waited = time.perf_counter() - came
+        seated = time.perf_counter()
+
+        def leave() -> None:
+            (tally.begun if info.verb == "watch" else tally.ran).note(time.perf_counter() - seated)
+            level.leave(tally, width, ticket)
+
         if info.verb == "watch":
-            return await self._watch(request, info, user, partial(level.leave, tally, width, ticket))
+            return await self._watch(request, info, user, leave)
         try:
             response = await self._run(request, info, user)
         finally:
-            level.leave(tally, width, ticket)
+            leave()
         if request.routes is not None and self.reads is not None:
             self.reads.learn(request, info, user, response, self._meters.of(info))
         return response

@@ -57,6 +57,10 @@ class Paths:
                 await self._store.size()
         return Response(200, metrics.render(), metrics.CONTENT_TYPE)
 
+    async def indicators(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
+        """What service levels are judged by (KEP-3466)."""
+        return Response(200, metrics.render(metrics.INDICATORS), metrics.CONTENT_TYPE)
+
     async def version(self, _request: Request, _info: RequestInfo, _user: User) -> Response:
         """What version this server is (version.Info)."""
         return Response(200, orjson.dumps(versions.info(), option=orjson.OPT_INDENT_2))

@@ -144,7 +144,9 @@ class _Read:
         route.level.leave(route.tally, 1)
         self.reads.limits.leave("readOnly")
         self.connection.answer_quick(data)
-        route.meters.note(code, perf_counter() - self.began, size)
+        seconds = perf_counter() - self.began
+        route.tally.ran.note(seconds)
+        route.meters.note(code, seconds, size)
 
 
 class Reads:

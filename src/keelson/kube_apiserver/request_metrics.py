@@ -182,7 +182,7 @@ class Meters(Collector):
                 sizes.add_metric(without, buckets(_BYTES, meter.sizes), float(meter.summed_sizes))
             if meter.open is not None:
                 long_running.add_metric(without, meter.open)
-        yield from (requests, durations, sizes, long_running, *self._own(), *self._cached())
+        yield from (requests, durations, sizes, long_running, *self._own())
 
     def _own(self) -> Iterable[Metric]:
         """What has fewer labels than requests: the sums of several meters."""
@@ -228,49 +228,3 @@ class Meters(Collector):
         for labels in removed:
             deprecated.add_metric(labels, 1)
         return (sli, bodies, deprecated)
-
-    def _cached(self) -> Iterable[Metric]:
-        """What the caches hold, of every resource that has one."""
-        labels = ("group", "resource")
-        objects = GaugeMetricFamily(
-            "apiserver_storage_objects",
-            "Number of stored objects at the time of last check split by kind.",
-            labels=("resource",),
-        )
-        counted = GaugeMetricFamily(
-            "apiserver_resource_objects",
-            "Number of stored objects at the time of last check split by kind.",
-            labels=labels,
-        )
-        received = [
-            CounterMetricFamily(name, help_, labels=labels)
-            for name, help_ in (
-                ("apiserver_storage_events_received", "Number of etcd events received split by kind."),
-                (
-                    "apiserver_watch_cache_events_received",
-                    "Counter of events received in watch cache broken by resource type.",
-                ),
-            )
-        ]
-        revisions = GaugeMetricFamily(
-            "apiserver_watch_cache_resource_version",
-            "Current resource version of watch cache broken by resource type. This is truncated to the 15 least "
-            "significant digits.",
-            labels=labels,
-        )
-        seen: set[int] = set()
-        for served in self._catalogue:
-            if not served.is_stored:
-                continue
-            collection = self._catalogue.collection(served)
-            if id(collection) in seen or not collection.last_change:
-                continue
-            seen.add(id(collection))
-            resource = served.resource
-            named = (resource.group, resource.plural)
-            objects.add_metric((resource.qualified,), len(collection))
-            counted.add_metric(named, len(collection))
-            for family in received:
-                family.add_metric(named, collection.received)
-            revisions.add_metric(named, collection.last_change % 10**15)
-        return (objects, counted, *received, revisions)

@@ -22,6 +22,7 @@ from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption, Identity, Transformer
 
+from . import versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
 from .admission.configurations import Configurations
@@ -46,6 +47,7 @@ from .authorization.reviews import Reviews
 from .bootstrap import instances
 from .bootstrap.instances import Instance
 from .bootstrap.reconcilers import Reconciler
+from .cache_metrics import Metrics as CacheMetrics
 from .caches.feeds import Feed
 from .chains import Chain, Limits, status_response
 from .compaction import Compactor
@@ -133,7 +135,7 @@ class Server:
             for service in self.encryption.services:
                 service.poll()
             self.catalogue.transformer = self.encryption
-        self.admission = Admission()
+        self.admission = Admission(time.perf_counter)
         self.objects = Objects(store, self.feed, self.catalogue, self.admission)
         self.objects.event_ttl = int(options.event_ttl)
         self.resolver = Resolver(self.catalogue, self.objects, by_endpoints=options.enable_aggregator_routing)
@@ -380,7 +382,7 @@ class Server:
             paths[path] = handler
             prefixes[path + "/"] = handler
         general = Paths(self.chain, self.discovery, self._address(), self.store)
-        paths["/metrics"] = general.metrics
+        paths["/metrics"], paths["/metrics/slis"] = general.metrics, general.indicators
         pages = Pages(self.options, lambda: (*paths, *prefixes))
         paths["/statusz"], paths["/flagz"] = pages.statusz, pages.flagz
         paths["/version"] = paths["/version/"] = general.version
@@ -431,7 +433,8 @@ class Server:
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
-            collectors = [self.meters, StoreMetrics(self.store), self.admission.durations]
+            versions.publish()
+            collectors = [self.meters, StoreMetrics(self.store), CacheMetrics(self.catalogue), self.admission.durations]
             for collector in (*collectors, *((Gauges(self.flows),) if self.flows is not None else ())):
                 metrics.REGISTRY.register(collector)
                 stack.callback(metrics.REGISTRY.unregister, collector)

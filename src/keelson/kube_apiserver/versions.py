@@ -5,7 +5,25 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
+from keelson.component_base import metrics
+
 MAJOR, MINOR = "1", "36"
+_BUILD = metrics.gauge(
+    "kubernetes_build_info",
+    "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, "
+    "Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+    (
+        "major",
+        "minor",
+        "git_version",
+        "git_commit",
+        "git_tree_state",
+        "build_date",
+        "go_version",
+        "compiler",
+        "platform",
+    ),
+)
 
 
 def info() -> dict[str, str]:
@@ -30,3 +48,12 @@ def info() -> dict[str, str]:
         "compiler": platform.python_implementation().lower(),
         "platform": f"{platform.system().lower()}/{machine}",
     }
+
+
+def publish() -> None:
+    """State the version in the metrics too."""
+    found = info()
+    _BUILD.labels(
+        found["major"], found["minor"], found["gitVersion"], found["gitCommit"], found["gitTreeState"],
+        found["buildDate"], found["goVersion"], found["compiler"], found["platform"],
+    ).set(1)  # fmt: skip

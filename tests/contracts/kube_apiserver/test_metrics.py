@@ -36,6 +36,11 @@ _UPSTREAM = {
     "apiserver_flowcontrol_dispatched_requests_total": ("counter", "flow_schema priority_level"),
     "apiserver_flowcontrol_nominal_limit_seats": ("gauge", "priority_level"),
     "apiserver_storage_events_received_total": ("counter", "group resource"),
+    "apiserver_watch_list_duration_seconds": ("histogram", "group resource scope version"),
+    "kubernetes_build_info": (
+        "gauge",
+        "build_date compiler git_commit git_tree_state git_version go_version major minor platform",
+    ),
     # Alpha, and yet in everybody's dashboards (kubernetes-mixin).
     "apiserver_request_sli_duration_seconds": ("histogram", _REQUEST),
     "etcd_request_duration_seconds": ("histogram", "group operation resource"),
@@ -73,7 +78,8 @@ async def test_names_and_labels_are_upstreams(session: aiohttp.ClientSession, tm
         await _ask(session, "POST", _CONFIG_MAPS, 403, json=body)
         await _ask(session, "DELETE", f"{path}/metrics", 200)
     await _ask(session, "GET", "/api/v1/namespaces/default/endpoints", 200)
-    await _ask(session, "GET", f"{_CONFIG_MAPS}?watch=true&timeoutSeconds=1", 200)
+    initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    await _ask(session, "GET", f"{_CONFIG_MAPS}?watch=true&timeoutSeconds=1&{initial}", 200)
     found = await scraped(session)
     missing = {name: kind for name, (kind, _) in _UPSTREAM.items() if name not in found}
     assert not missing
@@ -91,6 +97,8 @@ async def test_what_happens_is_counted(session: aiohttp.ClientSession, namespace
     await _ask(session, "PATCH", f"{path}/a", 200, json={"data": {"x": "y"}}, headers=merge)
     await _ask(session, "GET", "/api/v1/namespaces/default/endpoints/kubernetes", 200)
     await _ask(session, "DELETE", f"{path}/a", 200)
+    initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    await _ask(session, "GET", f"/api/v1/namespaces?watch=true&timeoutSeconds=1&{initial}", 200)
     # A consistent list: the caches have everything by then.
     await _ask(session, "GET", path, 200)
     after = await scraped(session)
@@ -114,6 +122,14 @@ async def test_what_happens_is_counted(session: aiohttp.ClientSession, namespace
     sli = "apiserver_request_sli_duration_seconds"
     assert more(sli, "_count", verb="POST", resource="configmaps") == 2
     assert more("apiserver_request_body_size_bytes", "_count", verb="patch", resource="configmaps") == 1
+    spaces = {"group": "", "version": "v1", "resource": "namespaces"}
+    assert more("apiserver_watch_events_total", **spaces) >= 4
+    assert more("apiserver_watch_events_sizes", "_count", **spaces) >= 4
+    assert more("apiserver_watch_list_duration_seconds", "_count", **spaces, scope="cluster") == 1
+    flow = {"priority_level": "exempt", "flow_schema": "exempt"}
+    assert more("apiserver_flowcontrol_request_execution_seconds", "_count", **flow, type="regular") >= 5
+    assert more("apiserver_flowcontrol_request_execution_seconds", "_count", **flow, type="watch") >= 1
+    assert more("apiserver_flowcontrol_work_estimated_seats", "_count", **flow) >= 6
     assert after["apiserver_requested_deprecated_apis"].of(resource="endpoints", version="v1") == 1
 
 
@@ -124,3 +140,24 @@ async def test_the_deprecated_are_said_to_be(session: aiohttp.ClientSession) -> 
             assert answer.headers["Warning"] == (
                 '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
             )
+
+
+async def test_time_passes_over_seats(session: aiohttp.ClientSession) -> None:
+    before = await scraped(session)
+    after = await scraped(session)
+    for name in ("demand_seats", "priority_level_seat_utilization"):
+        family = f"apiserver_flowcontrol_{name}"
+        level = {"priority_level": "catch-all"}
+        passed = after[family].of("_count", **level) - before[family].of("_count", **level)
+        # Nanoseconds, each of which is one observation.
+        assert 1e5 < passed < 60e9
+        # Nobody is in the level: there was no demand in all that time.
+        assert after[family].of("_sum", **level) == before[family].of("_sum", **level)
+
+
+async def test_service_levels_are_served_apart(session: aiohttp.ClientSession) -> None:
+    await _ask(session, "GET", "/readyz", 200)
+    found = await scraped(session, "/metrics/slis")
+    assert found["kubernetes_healthcheck"].of(type="readyz", name="etcd") == 1
+    assert found["kubernetes_healthchecks_total"].of(type="readyz", name="ping", status="success") >= 1
+    assert set(found) == {"kubernetes_healthcheck", "kubernetes_healthchecks_total"}

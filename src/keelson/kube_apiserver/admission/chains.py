@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
 from keelson.api.meta import Object
@@ -71,7 +70,9 @@ class Chain:
     in `mutate` too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` tells seconds, for metrics."""
+        self._clock = clock
         self.durations = Durations()
         self._plugins: Sequence[Any] = ()
         # By kind of step and operation: the steps, each with where its time is noted.
@@ -80,6 +81,7 @@ class Chain:
     def use(self, plugins: Sequence[Any]) -> None:
         """Run these plugins from now on."""
         self._plugins = plugins
+        self._steps.clear()
         for plugin in plugins:
             if hasattr(plugin, "active"):
                 plugin.on_activity = self._steps.clear
@@ -100,16 +102,17 @@ class Chain:
 
     async def _run(self, kind: str, attributes: Attributes) -> None:
         operation = attributes.operation
-        began = then = perf_counter()
+        clock = self._clock
+        began = then = clock()
         for step, duration in self._chosen(kind, operation):
             try:
                 await step(attributes)
             except BaseException:
-                now = perf_counter()
+                now = clock()
                 duration.rejected.note(now - then)
                 self.durations.step(kind, operation).rejected.note(now - began)
                 raise
-            now = perf_counter()
+            now = clock()
             duration.passed.note(now - then)
             if duration.remote:
                 attributes.context.waited += now - then

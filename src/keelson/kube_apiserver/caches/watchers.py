@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from keelson.kube_apiserver.histograms import Histogram
+
 from .items import Indexer, Item
 from .selections import Selection
 
@@ -19,7 +21,12 @@ ADDED, MODIFIED, DELETED, BOOKMARK, ERROR = "ADDED", "MODIFIED", "DELETED", "BOO
 
 
 class Frames(Protocol):
-    """One wire form of watch events, such as JSON of one API version. Equal forms are one object."""
+    """One wire form of watch events, such as JSON of one API version. Equal forms are one object.
+
+    `sizes` are those of all events that clients were sent in it, in bytes.
+    """
+
+    sizes: Histogram
 
     def frame(self, type_: str, item: Item) -> bytes:
         """The event, ready to be sent."""
@@ -56,12 +63,15 @@ class Group:
         self.watchers: set[Watcher] = set()
 
     def render(self, changes: Sequence[Change], indexer: Indexer) -> bytes:
-        """The frames of what these changes mean to the selection, in order."""
+        """The frames of what these changes mean to the selection, in order; they count as sent to each watcher."""
         parts: list[bytes] = []
+        sizes, watchers = self.frames.sizes, len(self.watchers)
         for change in changes:
             type_, item = transition(self.selection, change, indexer)
             if type_:
-                parts.append(self.frames.frame(type_, item))
+                frame = self.frames.frame(type_, item)
+                parts.append(frame)
+                sizes.note(len(frame), watchers)
         return b"".join(parts)
 
 

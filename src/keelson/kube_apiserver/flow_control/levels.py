@@ -15,11 +15,13 @@ from time import monotonic
 from typing import Any
 
 from keelson.component_base import metrics
+from keelson.kube_apiserver.histograms import Histogram
 
 from .decisions.concurrency import Demand, Limits, most_seats
 from .decisions.queues import Entry, QueueSet
 
 _BUCKETS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30)
+SEATS = (1, 2, 4, 8, 16, 32, 64, 100)
 _WAITED = metrics.histogram(
     "apiserver_flowcontrol_request_wait_duration_seconds",
     "Length of time a request spent waiting in its queue",
@@ -45,10 +47,16 @@ class RejectedError(Exception):
 class Tally:
     """What is counted of one schema's requests at one level."""
 
-    __slots__ = ("dispatched", "executing", "rejected", "schema", "seats", "waiting", "waiting_seats")
+    __slots__ = (
+        "begun", "dispatched", "executing", "ran", "rejected", "schema", "seats", "waiting", "waiting_seats", "wide",
+    )  # fmt: skip
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
+        # Seconds that requests took on their seats: those of watches, which last on, and those of all others.
+        self.begun, self.ran = Histogram(_BUCKETS), Histogram(_BUCKETS)
+        # Seats of those that took more than one.
+        self.wide = Histogram(SEATS)
         self.dispatched = self.executing = self.seats = self.waiting = self.waiting_seats = 0
         self.rejected: dict[str, int] = {}
 
@@ -139,6 +147,8 @@ class Level:
         tally.executing += 1
         tally.seats += seats
         tally.dispatched += 1
+        if seats > 1:
+            tally.wide.note(seats)
         self.demand.note(self.in_use + self.waiting_seats, monotonic())
 
     def leave(self, tally: Tally, seats: int, ticket: Ticket | None = None) -> None:

@@ -21,6 +21,7 @@ from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Indexer
 from keelson.kube_apiserver.encodings import protobuf
+from keelson.kube_apiserver.histograms import Histogram
 from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields, stored_versions
@@ -73,6 +74,8 @@ class Served:
     versions: OwnedVersions | None = None
     # Wire forms of watch events, one object a form (see caches.watchers.Frames).
     frames: dict[Any, Any] = field(default_factory=dict)
+    # Seconds that lists by watches took, by scope.
+    watch_lists: dict[str, Histogram] = field(default_factory=dict)
     # Pieces of its lists by media type (see listed_pieces), and how many lists would rather have been protobuf.
     pieces: dict[str, Pieces] = field(default_factory=dict)
     protobuf_wanted: int = 0

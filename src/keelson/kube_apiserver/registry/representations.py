@@ -18,6 +18,7 @@ from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.watchers import BOOKMARK
 from keelson.kube_apiserver.encodings import envelopes
 from keelson.kube_apiserver.encodings.answers import to_yaml
+from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.serving.messages import Response
 from keelson.kube_apiserver.serving.negotiation import (
     CBOR,
@@ -190,12 +191,17 @@ def _joined(served: Served, items: Sequence[Item], list_metadata: Object, *, run
     return parts
 
 
+EVENT_BYTES = tuple(1024.0 * 2**power for power in range(8))
+"""Bounds of the sizes of watch events."""
+
+
 class JsonFrames:
     """Watch events in plain JSON of one served version. The last few frames are kept: groups share them."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
         self._head = opening(served)
+        self.sizes = Histogram(EVENT_BYTES)
         self._last: tuple[str, Item, bytes] | None = None
 
     def frame(self, type_: str, item: Item) -> bytes:
@@ -219,6 +225,7 @@ class OtherFrames:
         self._served = served
         self._form = form
         self._include = include
+        self.sizes = Histogram(EVENT_BYTES)
 
     def frame(self, type_: str, item: Item) -> bytes:
         """The event: one line of JSON, one YAML document, or one frame of protobuf."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from time import perf_counter
 
 from keelson.api import errors
 from keelson.kube_apiserver.caches.collections import Collection, ExpiredError
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.watchers import ADDED, ERROR, Watcher, transition
+from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request
 from keelson.kube_apiserver.serving.negotiation import Form
@@ -28,6 +30,7 @@ from .representations import bookmark, event, frames, stream_type
 _MOST_PENDING = 16 << 20
 _BOOKMARK_SECONDS = 60.0
 _LEAST_TIMEOUT = 1800
+_LIST_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2, 4, 6, 8, 10, 15, 20, 30, 45, 60)
 _SLICE_EVENTS = 200
 _GAP = "the history of changes was interrupted: list again"
 
@@ -79,6 +82,7 @@ class Watches:
 
     async def watch(self, request: Request, served: Served, namespace: str, name: str, form: Form) -> None:
         """Serve the watch to its end. Raises StatusError before anything was sent."""
+        began = perf_counter()
         options = options_of(request, served, namespace, name, watch=True)
         initial = "sendInitialEvents" in request.query
         wants_initial = flag(request, "sendInitialEvents")
@@ -120,10 +124,15 @@ class Watches:
         collection.join(watcher)
         try:
             for start in range(0, len(first), _SLICE_EVENTS):
-                stream.send(b"".join([made.frame(type_, item) for type_, item in first[start : start + _SLICE_EVENTS]]))
+                told = [made.frame(type_, item) for type_, item in first[start : start + _SLICE_EVENTS]]
+                for each in told:
+                    made.sizes.note(len(each))
+                stream.send(b"".join(told))
                 await stream.drain()
             if wants_initial and bookmarks:
                 stream.send(bookmark(served, form, revision, initial_end=True))
+                scope = "resource" if name else "namespace" if namespace else "cluster"
+                served.watch_lists.setdefault(scope, Histogram(_LIST_SECONDS)).note(perf_counter() - began)
             del first
             sink.go()
             if request.settled is not None:

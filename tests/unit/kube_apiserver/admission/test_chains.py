@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -48,7 +49,7 @@ def _attributes(operation: str = CREATE) -> Attributes:
 async def test_what_is_not_configured_is_not_called() -> None:
     calls: list[str] = []
     configured = _Configured("webhooks", calls)
-    chain = Chain()
+    chain = Chain(itertools.count().__next__)
     chain.use([_Plugin("built-in", calls), configured])
     await chain.mutate(_attributes())
     await chain.validate(_attributes())
@@ -69,7 +70,7 @@ async def test_only_those_who_ask_for_it_mutate_at_deletions() -> None:
     calls: list[str] = []
     configured = _Configured("webhooks", calls)
     configured.active = True
-    chain = Chain()
+    chain = Chain(itertools.count().__next__)
     chain.use([_Plugin("built-in", calls), configured])
     await chain.delete(_attributes(DELETE))
     assert calls == ["mutate webhooks", "validate built-in", "validate webhooks"]
@@ -77,7 +78,7 @@ async def test_only_those_who_ask_for_it_mutate_at_deletions() -> None:
 
 async def test_a_change_gives_everybody_one_more_turn() -> None:
     calls: list[str] = []
-    chain = Chain()
+    chain = Chain(itertools.count().__next__)
     chain.use([_Plugin("first", calls), _Plugin("second", calls, changes=True)])
     attributes = _attributes()
     await chain.mutate(attributes)

@@ -13,6 +13,7 @@ from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Indexer, Item
 from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.caches.watchers import Watcher
+from keelson.kube_apiserver.histograms import Histogram
 from keelson.storage import errors
 from keelson.storage.memory import MemoryStore
 from keelson.storage.stores import Batch, Page, Watch
@@ -79,6 +80,9 @@ class Late(MemoryStore):
 
 class _Names:
     """A wire form that shows what happened to which object."""
+
+    def __init__(self) -> None:
+        self.sizes = Histogram(())
 
     def frame(self, type_: str, item: Item) -> bytes:
         return f"{type_} {item.key.removeprefix(PREFIX)};".encode()

@@ -16,6 +16,7 @@ from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.caches.watchers import Watcher
+from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.registry.views import Shown, VersionedIndexer, View
 from keelson.storage.memory import MemoryStore
 
@@ -116,6 +117,8 @@ async def test_a_watch_begins_a_little_before_the_view_was_made() -> None:
         sent: list[str] = []
 
         class Frames:
+            sizes = Histogram(())
+
             def frame(self, type_: str, item: Item) -> bytes:
                 sent.append(f"{type_} {item.name} {item.object(TWO, 'X')['spec']['n']}")
                 return b""

@@ -69,9 +69,12 @@ class Demand:
         "high",
         "last_high",
         "smoothed",
+        "times",
     )
 
     def __init__(self, now: float) -> None:
+        # For how many seconds in all there was a demand of so many seats.
+        self.times: dict[int, float] = {}
         self._seats = 0
         self._since = self._began = now
         self._area = self._squares = 0.0
@@ -84,9 +87,14 @@ class Demand:
         passed, before = now - self._since, self._seats
         self._area += before * passed
         self._squares += before * before * passed
+        self.times[before] = self.times.get(before, 0.0) + passed
         self._since, self._seats = now, seats
         if seats > self.high:
             self.high = seats
+
+    def until(self, now: float) -> dict[int, float]:
+        """`times`, with what has passed since the last note."""
+        return {**self.times, self._seats: self.times.get(self._seats, 0.0) + now - self._since}
 
     def restart(self, now: float) -> None:
         """End the period: `last_high`, `average`, `deviation` and `smoothed` are then about it."""

@@ -135,6 +135,8 @@ def apply(kubectl: CommandLine) -> None:
     kubectl.says("serverside-applied", "apply", "--server-side", "--force-conflicts", "-f", "-", text=DEPLOYMENT)
     kubectl.says("image updated|edited", "edit", "deployment", "site")
     kubectl.says("site:9", "get", "deployment", "site", "-o", "wide")
+    # It reads the version that it replaces, and the deployment's controller writes while it rolls out.
+    kubectl.says("successfully rolled out", "rollout", "status", "deployment/site", "--timeout=60s")
     kubectl.says("replaced", "replace", "-f", "-", text=DEPLOYMENT)
     folder = kubectl.home / "kustomization"
     folder.mkdir(exist_ok=True)

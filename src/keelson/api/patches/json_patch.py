@@ -29,8 +29,12 @@ def apply(document: Any, operations: Any) -> Any:
     Raises StatusError: 400 where the patch is not an array of operations, 413 above MAX_OPERATIONS, 422 where an
     operation does not apply to this document.
     """
+    if operations is None:
+        # Go's decoder reads null as an empty list.
+        return document
     if not isinstance(operations, list):
-        raise errors.bad_request("error decoding patch: a JSON patch is an array of operations")
+        what = f"json: cannot unmarshal {_described(operations)} into Go value of type []handlers.jsonPatchOp"
+        raise errors.bad_request(f"error decoding patch: {what}")
     if len(operations) > MAX_OPERATIONS:
         raise errors.entity_too_large(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
@@ -47,12 +51,22 @@ class UnequalError(errors.StatusError):
 
 
 def _refused(why: str, kind: type[errors.StatusError] = errors.StatusError) -> errors.StatusError:
-    return kind(
-        422,
-        "Invalid",
-        "the server rejected our request due to an error in our request",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]},
-    )
+    """As upstream's, which keeps the reason to itself; here it is a note on the error."""
+    error = kind(422, "Invalid", "the server rejected our request due to an error in our request", {})
+    error.add_note(why)
+    return error
+
+
+def _described(value: Any) -> str:
+    """What Go's decoder calls a JSON value."""
+    match value:
+        case dict():
+            return "object"
+        case str():
+            return "string"
+        case bool():
+            return "bool"
+    return "number"
 
 
 def _tokens(pointer: Any, field: str) -> list[str]:

@@ -212,9 +212,11 @@ def update(
     now: datetime,
     subresource: str = "",
     versions: Versions | None = None,
+    reset: Node = EMPTY,
 ) -> list[Entry]:
     """The managedFields of `new`, written by anything but apply: create (`live` is None), update, the other patches.
 
+    `reset` are fields that this endpoint does not write, so that nobody owns them by it.
     `now` becomes the entry's time only where the write changed a field. An object that has been written without
     ownership (by an older server) stays without until it is applied, as upstream leaves it.
     """
@@ -237,7 +239,8 @@ def update(
             mine = mine._replace(fields=owner.fields, time=mine.time if changed else owner.time)
         else:
             kept.append(owner)
-    mine = mine._replace(fields=field_sets.union(mine.fields, changed))
+    fields = field_sets.union(mine.fields, changed)
+    mine = mine._replace(fields=field_sets.difference(fields, reset) if reset else fields)
     return encode(_capped([*kept, mine]))
 
 

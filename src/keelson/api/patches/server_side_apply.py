@@ -161,8 +161,9 @@ class _Apply:
         if conflicts and not force:
             raise ApplyConflict(conflicts)
         others = managed_fields.lose(others, comparisons)
-        if previous is not None and previous._replace(time=mine.time) == mine and not any(comparisons.own):
-            mine = mine._replace(time=previous.time)
+        if not any(comparisons.own):
+            # Who states what is there already owns it from now on, and has no time where it was owned by others.
+            mine = mine._replace(time="" if previous is None else previous.time)
         result = dict(merged)
         metadata = dict(result.get("metadata") or {})
         metadata["managedFields"] = managed_fields.encode([mine, *others])

@@ -36,12 +36,9 @@ def _malformed(why: str) -> errors.StatusError:
 
 
 def _unmergeable(why: str) -> errors.StatusError:
-    return errors.StatusError(
-        422,
-        "Invalid",
-        "the server rejected our request due to an error in our request",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]},
-    )
+    error = errors.StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+    error.add_note(why)
+    return error
 
 
 def _child(schema: Schema, key: str) -> Schema:

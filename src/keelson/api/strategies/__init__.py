@@ -144,6 +144,7 @@ def prepare_create(resource: Resource, obj: Object, *, now: datetime, uid: str, 
     Raises StatusError 400 where the object carries a resourceVersion.
     """
     metadata = obj.setdefault("metadata", {})
+    _drop_empty(metadata)
     if metadata.get("resourceVersion"):
         raise errors.bad_request("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName") and suffix:
@@ -163,6 +164,13 @@ def prepare_create(resource: Resource, obj: Object, *, now: datetime, uid: str, 
     prepare = kinds.CREATE.get(resource.qualified)
     if prepare is not None:
         prepare(obj, now)
+
+
+def _drop_empty(metadata: Object) -> None:
+    """What upstream's ObjectMeta does not tell from absent is not kept."""
+    for field in ("annotations", "labels", "finalizers", "ownerReferences"):
+        if field in metadata and not metadata[field]:
+            del metadata[field]
 
 
 def _zero_status(resource: Resource) -> Object | None:
@@ -190,6 +198,7 @@ def prepare_update(resource: Resource, new: Object, old: Object, *, now: datetim
     `old` is never changed but parts of it may be shared by `new` afterwards.
     """
     metadata, before = new.setdefault("metadata", {}), meta.metadata(old)
+    _drop_empty(metadata)
     for field in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace"):
         if not metadata.get(field) and field in before:
             metadata[field] = before[field]

@@ -18,7 +18,7 @@ Causes = list[Cause]
 IMMUTABLE = "field is immutable"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """The value as messages show it: JSON, on one line."""
     return "null" if value is None else orjson.dumps(value, default=str).decode()
 
@@ -30,7 +30,7 @@ def required(path: str, detail: str = "") -> Cause:
 
 def invalid(path: str, value: Any, detail: str) -> Cause:
     """The value breaks a rule that `detail` states."""
-    return cause(path, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {detail}")
+    return cause(path, "FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}")
 
 
 def immutable(path: str, value: Any) -> Cause:
@@ -40,18 +40,18 @@ def immutable(path: str, value: Any) -> Cause:
 
 def wrong_type(path: str, found: Any, detail: str) -> Cause:
     """The value has another JSON type than its schema says."""
-    return cause(path, "FieldValueTypeInvalid", f"Invalid value: {_shown(found)}: {detail}")
+    return cause(path, "FieldValueTypeInvalid", f"Invalid value: {shown(found)}: {detail}")
 
 
 def unsupported(path: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> Cause:
     """The value is none of an enumeration's, whose values are told in their order where they are `ordered`."""
     listed = ", ".join(f'"{item}"' for item in (supported if ordered else sorted(supported)))
-    return cause(path, "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {listed}")
+    return cause(path, "FieldValueNotSupported", f"Unsupported value: {shown(value)}: supported values: {listed}")
 
 
 def duplicate(path: str, value: Any) -> Cause:
     """The value occurs twice where it may occur once."""
-    return cause(path, "FieldValueDuplicate", f"Duplicate value: {_shown(value)}")
+    return cause(path, "FieldValueDuplicate", f"Duplicate value: {shown(value)}")
 
 
 def forbidden(path: str, detail: str) -> Cause:
@@ -61,7 +61,7 @@ def forbidden(path: str, detail: str) -> Cause:
 
 def not_found(path: str, value: Any) -> Cause:
     """The value names something that the object does not have."""
-    return cause(path, "FieldValueNotFound", f"Not found: {_shown(value)}")
+    return cause(path, "FieldValueNotFound", f"Not found: {shown(value)}")
 
 
 def too_long(path: str, limit: int) -> Cause:

@@ -110,15 +110,14 @@ def update_ephemeral_containers(new: Object, old: Object) -> Causes:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     pods.pod_spec(out, "spec", spec)
     wanted = {found.get("name"): found for found in spec.get("ephemeralContainers") or ()}
-    for index, found in enumerate(before.get("ephemeralContainers") or ()):
-        path = f"spec.ephemeralContainers[{index}]"
+    for found in before.get("ephemeralContainers") or ():
         name = found.get("name")
         if name not in wanted:
             detail = f'existing ephemeral containers "{name}" may not be removed\n'
             out.append(causes.forbidden("spec.ephemeralContainers", detail))
         elif not same(wanted[name], found):
             detail = f'existing ephemeral containers "{name}" may not be changed\n'
-            out.append(causes.forbidden(path, detail))
+            out.append(causes.forbidden("spec.ephemeralContainers", detail))
     return out
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from keelson.api import errors
 from keelson.api.meta import Object
 from keelson.api.schemas import Schema, structural
 from keelson.api.validation import causes
@@ -211,7 +212,7 @@ class _Judge:
             return False
         self._left -= cost
         if result is not True:
-            self.out.append(_failure(rule, where, kind, value, self._message(rule, variables)))
+            self.out.append(_failure(rule, where, rules.schema.type, value, self._message(rule, variables)))
         return True
 
     def _message(self, rule: _Rule, variables: Mapping[str, Any]) -> str:
@@ -230,7 +231,8 @@ class _Judge:
         return str(text) if fine else rule.described
 
 
-def _failure(rule: _Rule, where: str, kind: str, value: Any, message: str) -> Cause:
+def _failure(rule: _Rule, where: str, type_: str, value: Any, message: str) -> Cause:
+    """What a rule that does not hold is told as: with its value, but for objects and lists, whose text were long."""
     field = rule.stated.get("fieldPath") or ""
     if field:
         relative = "".join(f".{name}" if name else f"[{key}]" for name, key in _PATH.findall(field))
@@ -241,8 +243,12 @@ def _failure(rule: _Rule, where: str, kind: str, value: Any, message: str) -> Ca
         case "FieldValueRequired":
             return causes.required(where, message)
         case "FieldValueDuplicate":
-            return causes.duplicate(where, value)
-    return causes.invalid(where, kind, message)
+            reason, title = "FieldValueDuplicate", "Duplicate value"
+        case _:
+            reason, title = "FieldValueInvalid", "Invalid value"
+    if type_ in ("object", "array"):
+        return errors.cause(where, reason, f"{title}: {message}")
+    return errors.cause(where, reason, f"{title}: {causes.shown(value)}: {message}")
 
 
 def validate(schema: Schema, new: Object, old: Object | None, *, found: Causes) -> Causes:

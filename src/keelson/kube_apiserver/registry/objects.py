@@ -267,8 +267,9 @@ class Objects:
             managed_fields.set_on(obj, owners)
         else:
             fields = managed_fields.update(
-                served.schema, None, obj, manager=context.manager, api_version=resource.api_version, now=context.now
-            )
+                served.schema, None, obj, manager=context.manager, api_version=resource.api_version, now=context.now,
+                reset=status_reset(served, ""),
+            )  # fmt: skip
             managed_fields.set_on(obj, fields)
         key = served.key(namespace, name)
         prepare = self.hooks.prepare.get(resource.qualified)
@@ -523,6 +524,16 @@ class Objects:
 
 def _suffix() -> str:
     return "".join([secrets.choice(strategies.SUFFIX_ALPHABET) for _ in range(strategies.SUFFIX_LENGTH)])
+
+
+def status_reset(served: Served, subresource: str) -> Any:
+    """What this endpoint does not write: status on the object itself, all but status on its status."""
+    if "status" not in served.resource.subresources:
+        return managed_fields.reset_fields()
+    if subresource == "status":
+        others = [name for name in served.schema.properties if name not in ("apiVersion", "kind", "metadata", "status")]
+        return managed_fields.reset_fields(*others)
+    return managed_fields.reset_fields("status") if not subresource else managed_fields.reset_fields()
 
 
 def is_finished(obj: Object) -> bool:

@@ -16,9 +16,10 @@ from keelson.api.patches import json_patch, managed_fields, merge_patch, server_
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.serving.negotiation import offers_cbor
 
+from . import patch_refusals
 from .catalogues import Served
 from .contexts import Context
-from .objects import Objects
+from .objects import Objects, status_reset
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -27,16 +28,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 APPLY_CBOR_PATCH = "application/apply-patch+cbor"
 
 _SYSTEM_FIELDS = ("metadata",)
-
-
-def _status_reset(served: Served, subresource: str) -> Any:
-    """What this endpoint does not write: status on the object itself, all but status on its status."""
-    if "status" not in served.resource.subresources:
-        return managed_fields.reset_fields()
-    if subresource == "status":
-        others = [name for name in served.schema.properties if name not in ("apiVersion", "kind", "metadata", "status")]
-        return managed_fields.reset_fields(*others)
-    return managed_fields.reset_fields("status") if not subresource else managed_fields.reset_fields()
 
 
 class Patches:
@@ -75,7 +66,12 @@ class Patches:
                 raise errors.bad_request("a patch must leave an object")
             # Patches share what they leave alone with the object; what follows changes in place.
             patched = copy.deepcopy(patched)
-            self._conform(context, served, patched, duplicates)
+            try:
+                self._conform(context, served, patched, duplicates)
+            except errors.StatusError as error:
+                if error.code != 400:
+                    raise
+                raise patch_refusals.undecodable(media_type == STRATEGIC_PATCH, value, function(obj), error) from error
             return patched
 
         item = await self._objects.update(context, served, namespace, name, change, subresource=subresource)
@@ -157,7 +153,7 @@ class Patches:
                 now=context.now,
                 force=context.force,
                 subresource=subresource,
-                reset=_status_reset(served, subresource),
+                reset=status_reset(served, subresource),
                 versions=versions,
             )
 

@@ -62,7 +62,7 @@ class TokenRequests:
         metadata.setdefault("name", name)
         metadata.setdefault("namespace", namespace)
         seconds = spec.setdefault("expirationSeconds", _DEFAULT)
-        _check(name, seconds)
+        _check(seconds)
         if self._most_seconds and seconds > self._most_seconds:
             seconds = spec["expirationSeconds"] = self._most_seconds
         attributes = Attributes(context, CREATE, served.resource, namespace, name, subresource="token", object=asked)
@@ -116,7 +116,7 @@ class TokenRequests:
         return bound
 
 
-def _check(name: str, seconds: int) -> None:
+def _check(seconds: int) -> None:
     causes = []
     if seconds < _LEAST:
         message = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
@@ -125,4 +125,4 @@ def _check(name: str, seconds: int) -> None:
         message = f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"
         causes.append(errors.cause("spec.expirationSeconds", "FieldValueInvalid", message))
     if causes:
-        raise errors.invalid("TokenRequest", name, causes, group="authentication.k8s.io")
+        raise errors.invalid("TokenRequest", "", causes, group="authentication.k8s.io")

@@ -182,4 +182,4 @@ def test_defaults_of_embedded_metadata_must_make_metadata() -> None:
 def test_a_default_must_obey_the_rules_of_its_place() -> None:
     rule = {"rule": "self.size() > 3", "message": "too short"}
     (complaint,) = checked(root(a={**TEXT, "default": "x", "x-kubernetes-validations": [rule]}))
-    assert complaint == 's.properties[a].default: Invalid value: "string": too short'
+    assert complaint == 's.properties[a].default: Invalid value: "x": too short'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from keelson.api import decoding, errors, meta, schemas, strategies
+from keelson.api import decoding, errors, meta, resources, schemas, strategies
 from keelson.api.meta import Object
 from keelson.api.patches import managed_fields
 
@@ -92,6 +92,18 @@ _RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationco
 _ACROSS_NAMESPACES = frozenset({"list", "watch"})
 
 
+# Below these, upstream's router itself answers for paths that it does not know.
+_BUILT_IN = frozenset((each.group, each.version) for each in resources.BUILT_IN)
+
+
+def _nowhere(info: RequestInfo) -> errors.StatusError:
+    """404 for a path that names nothing: a Status below a built-in group's version, and plain text elsewhere."""
+    error = errors.path_not_found()
+    if (info.group, info.version) in _BUILT_IN:
+        return errors.StatusError(error.code, error.reason, error.message, {})
+    return error
+
+
 class Handlers:
     """One method a verb. `special` holds what does not take the common road, by "resource" or "resource/sub"."""
 
@@ -126,11 +138,11 @@ class Handlers:
         resource = served.resource
         if info.namespace and not resource.namespaced and resource.plural != "namespaces":
             # A cluster-scoped object has no path below a namespace (CVE-2019-11247).
-            raise errors.path_not_found()
+            raise _nowhere(info)
         if resource.plural == "namespaces" and info.group == "" and info.namespace and not info.name:
-            raise errors.path_not_found()
+            raise _nowhere(info)
         if resource.namespaced and not info.namespace and (info.name and info.verb not in ("list", "watch")):
-            raise errors.path_not_found()
+            raise _nowhere(info)
         context = context_of(request, info, user)
         request.warnings = context.warnings
         request.context = context
@@ -150,7 +162,9 @@ class Handlers:
             return None if response is None else renegotiated(request, response)
         if info.subresource:
             if info.subresource not in resource.subresources:
-                raise errors.path_not_found()
+                if served.custom:
+                    raise errors.not_found(resource.plural, info.name, group=resource.group)
+                raise _nowhere(info)
             return await self.subresource(context, request, served)
         if info.verb not in resource.verbs:
             raise errors.method_not_allowed(info.verb or request.method, resource.qualified)
@@ -165,7 +179,7 @@ class Handlers:
     async def _elsewhere(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         names = self.peers.serving(request, info) if self.peers is not None else []
         if self.peers is None or not names:
-            raise errors.path_not_found()
+            raise _nowhere(info)
         return await self.peers.forward(names, request, info, user)
 
     def _check_extras(self, context: Context, served: Served) -> None:

@@ -360,3 +360,16 @@ async def test_an_evicted_pod_tells_why_it_ends(client: Client, namespace: str) 
     assert left["metadata"]["deletionTimestamp"]
     found = next(each for each in left["status"]["conditions"] if each["type"] == "DisruptionTarget")
     assert (found["status"], found["reason"]) == ("True", "EvictionByEvictionAPI")
+
+
+async def test_a_path_that_names_nothing(cluster: Cluster) -> None:
+    """Below a built-in version upstream's router answers, and with a Status; elsewhere nobody knows the path."""
+    maps = "/api/v1/namespaces/default/configmaps/a"
+    async with cluster.session() as session:
+        for path in (f"{maps}/scale", "/apis/apps/v1/nothing", "/api/v1/namespaces/default/nodes/a"):
+            async with session.get(path) as answer:
+                status = await answer.json()
+                assert (answer.status, status["kind"], status["reason"]) == (404, "Status", "NotFound"), path
+        for path in ("/nothing", "/apis/nothing", "/apis/nothing.example.com/v1/things"):
+            async with session.get(path) as answer:
+                assert (answer.status, await answer.text()) == (404, "404 page not found\n"), path

@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from keelson.api import resources
+import pytest
+from prometheus_client import CollectorRegistry
+
+from keelson.api import errors, resources
 from keelson.kube_apiserver.admission.chains import CREATE, DELETE, Attributes, Chain, Reinvocation
 from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -85,3 +88,34 @@ async def test_a_change_gives_everybody_one_more_turn() -> None:
     assert calls == ["mutate first", "mutate second"] * 2
     assert attributes.reinvocation is not None
     assert attributes.reinvocation.round == 1
+
+
+async def test_time_is_told_by_plugin_and_by_step() -> None:
+    class Refusing(_Plugin):
+        async def validate(self, attributes: Attributes) -> None:
+            raise errors.forbidden("pods", "one", "no")
+
+    calls: list[str] = []
+    # Each step takes as long as the clock is told to: first 1 ms, then 200 ms.
+    moments = iter((0.0, 0.001, 0.201, 1.0, 1.002, 1.003, 2.0, 2.001, 2.3))
+    chain = Chain(moments.__next__)
+    chain.use([_Plugin("MutatingAdmissionWebhook", calls), _Plugin("slow", calls)])
+    attributes = _attributes()
+    await chain.mutate(attributes)
+    assert attributes.context.waited == pytest.approx(0.001)
+    await chain.mutate(_attributes())
+    chain.use([_Plugin("first", calls), Refusing("slow", calls)])
+    with pytest.raises(errors.StatusError):
+        await chain.validate(_attributes())
+    registry = CollectorRegistry()
+    registry.register(chain.durations)
+    plugin = {"name": "slow", "type": "admit", "operation": "CREATE", "rejected": "false"}
+    name = "apiserver_admission_controller_admission_duration_seconds"
+    shown = [registry.get_sample_value(f"{name}_bucket", {**plugin, "le": bound}) for bound in ("0.005", "0.1", "0.5")]
+    assert shown == [1.0, 1.0, 2.0]
+    assert registry.get_sample_value(f"{name}_sum", plugin) == pytest.approx(0.201)
+    step = {"type": "validate", "operation": "CREATE", "rejected": "true"}
+    whole = "apiserver_admission_step_admission_duration_seconds"
+    assert registry.get_sample_value(f"{whole}_sum", step) == pytest.approx(0.3)
+    assert registry.get_sample_value(f"{name}_count", {"name": "slow", **step}) == 1
+    assert registry.get_sample_value(f"{name}_count", {"name": "first", **step}) is None

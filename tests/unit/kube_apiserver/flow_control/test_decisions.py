@@ -164,3 +164,15 @@ def test_defaults_come_back_unless_the_operator_took_them_over() -> None:
     assert ours is not None
     assert ours["spec"] == wanted["spec"]
     assert revised(wanted, wanted, always=True) is None
+
+
+def test_demand_knows_how_long_there_was_how_much_of_it() -> None:
+    demand = Demand(10.0)
+    demand.note(2, 11.0)
+    demand.note(0, 11.5)
+    demand.note(2, 13.0)
+    assert demand.until(17.0) == {0: 1.0 + 1.5, 2: 0.5 + 4.0}
+    # Looking at it changes nothing.
+    assert demand.until(17.0) == {0: 2.5, 2: 4.5}
+    demand.restart(18.0)
+    assert demand.until(18.0) == {0: 2.5, 2: 5.5}

@@ -18,9 +18,9 @@ from keelson.api import errors
 from keelson.component_base import durations, metrics
 
 from .audit.auditors import Auditor
-from .authentication import impersonation
+from .authentication.impersonation import Impersonations
 from .authentication.unions import Union as Authentication
-from .authorization.unions import Authorizer, Verdict, refusal
+from .authorization.unions import Authorizer, RefusalError, Verdict, refusal
 from .encodings.answers import renegotiated
 from .flow_control.flows import Flows, seats
 from .flow_control.levels import RejectedError, Ticket
@@ -85,8 +85,8 @@ def status_response(error: errors.StatusError) -> Response:
     headers = [("Cache-Control", "no-cache, private")]
     if wait := error.details.get("retryAfterSeconds"):
         headers.append(("Retry-After", str(wait)))
-    if error.code == 401:
-        headers.append(("WWW-Authenticate", 'Bearer realm="kubernetes"'))
+    if isinstance(error, RefusalError):
+        headers.append(("X-Content-Type-Options", "nosniff"))
     return Response(error.code, orjson.dumps(error.status()), JSON, headers)
 
 
@@ -109,6 +109,7 @@ class Chain:
         """`size_of` tells how many objects a resource has; `flows` None is no priority and fairness."""
         self._authentication = authentication
         self._authorizer = authorizer
+        self._impersonations = Impersonations(authorizer)
         self._handlers = handlers
         self.limits = limits
         self._flows = flows
@@ -221,9 +222,11 @@ class Chain:
         if self.tracer is not None:
             tracing.begin(self.tracer, request, info, user, time.perf_counter() - started)
         if any(name.startswith("impersonate-") for name in request.headers):
-            user = await impersonation.applied(user, request, self._authorizer)
-            if request.audit is not None:
-                request.audit.impersonated(user)
+            acting = await self._impersonations.applied(user, request, info)
+            if acting is not None:
+                user = acting.user
+                if request.audit is not None:
+                    request.audit.impersonated(*acting)
         if request.incoming is not None and not request.is_passed_on:
             await self._take_body(request, info, user)
         if info.is_resource and info.subresource in _LONG_RUNNING:

@@ -34,7 +34,9 @@ def health(checks: Checks) -> PathHandler:
             excluded=frozenset(request.query.get("exclude", [])),
             verbose="verbose" in request.query,
         )
-        headers = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache, private"))
+        headers = [("Cache-Control", "no-cache, private")]
+        if not rest or status != 200:
+            headers.append(("X-Content-Type-Options", "nosniff"))
         return Response(status, text.encode(), "text/plain; charset=utf-8", headers)
 
     return answer

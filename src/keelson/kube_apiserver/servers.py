@@ -22,7 +22,7 @@ from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption, Identity, Transformer
 
-from . import versions
+from . import starts, versions
 from .admission import plugins
 from .admission.chains import Chain as Admission
 from .admission.configurations import Configurations
@@ -84,6 +84,7 @@ from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
 from .serving.negotiation import offer_cbor
 from .serving.request_infos import RequestInfo
+from .starts import Steps
 from .store_metrics import Measured
 from .store_metrics import Metrics as StoreMetrics
 from .subresources.bindings import Bindings
@@ -211,8 +212,7 @@ class Server:
         self.reads = self._quick_reads()
         self._listener: Listener | None = None
         self._stopping = False
-        self._started = False
-        self._created = time.monotonic()
+        self.steps = Steps(self._step_names(), options.livez_grace_period)
         # Keeps the address of this server known, once it serves.
         self._instance: Instance | None = None
         self._add_paths()
@@ -362,10 +362,13 @@ class Server:
 
     def _add_paths(self) -> None:
         paths, prefixes = self.chain.paths, self.chain.prefixes
+        for checks in (self.livez, self.readyz):
+            # Whoever reads this has had an answer; upstream looks whether its log is flushed.
+            checks.add("log", lambda: None)
         self.readyz.add("etcd", self._ask_store)
+        self.readyz.add("etcd-readiness", self._ask_store)
         self.readyz.add("informer-sync", lambda: None if self.feed.connected.is_set() else "the feed is interrupted")
-        self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
-        self.readyz.add("poststarthook/bootstrap", lambda: None if self._started else "not finished")
+        self.steps.add_to(self.readyz, patient=False)
         self.readyz.add("autoregister-completion", lambda: None if self.registrations.completed else "not finished")
         if self.peers is not None:
             peers = self.peers
@@ -375,8 +378,9 @@ class Server:
         if self.encryption is not None:
             encryption = self.encryption
             self.readyz.add("kms-providers", lambda: encryption.trouble)
+        self.readyz.add("shutdown", lambda: "the server is shutting down" if self._stopping else None)
         self.livez.add("etcd", self._ask_store)
-        self.livez.add("poststarthook/bootstrap", self._hangs_at_start)
+        self.steps.add_to(self.livez, patient=True)
         for path, checks in (("/livez", self.livez), ("/readyz", self.readyz), ("/healthz", self.livez)):
             handler = health(checks)
             paths[path] = handler
@@ -414,10 +418,6 @@ class Server:
         except StorageError as error:
             return str(error)
         return None
-
-    def _hangs_at_start(self) -> str | None:
-        late = time.monotonic() - self._created > self.options.livez_grace_period
-        return "not finished" if late and not self._started else None
 
     def _address(self) -> str:
         return f"{self.options.advertise_address or self.options.bind_address}:{self.options.secure_port}"
@@ -515,7 +515,9 @@ class Server:
             await self.feed.ready(self.catalogue.named(name).prefix)
         await self.definitions.start()
         await self.dynamic_admission.load(self.feed)
+        self.steps.done(*starts.ADMISSION)
         stack.callback(asyncio.create_task(self.upkeep.run()).cancel)
+        self.steps.done(*starts.INFORMERS)
         await self.routes.start()
         self.definitions.collection.observers.append(lambda _changes: self.registrations.look())
         stack.callback(asyncio.create_task(self.availability.run()).cancel)
@@ -523,6 +525,7 @@ class Server:
         self.discoveries.start()
         stack.callback(self.discoveries.stop)
         stack.callback(self.open_apis.stop)
+        self.steps.done(*starts.AGGREGATION)
         reconciler = Reconciler(self.catalogue, self.objects)
         instance = self._made_instance(reconciler)
         fairness: FlowUpkeep | None = None
@@ -533,15 +536,21 @@ class Server:
         while True:
             try:
                 await reconciler.namespaces()
+                self.steps.done(*starts.NAMESPACES)
                 if self.rbac is not None:
                     await reconciler.policy()
+                    self.steps.done(*starts.POLICY)
                 await reconciler.priority_classes()
+                self.steps.done(*starts.PRIORITY_CLASSES)
                 if fairness is not None:
                     await fairness.ensure()
+                    self.steps.done(*starts.FAIRNESS)
                 await reconciler.service_cidr([str(each) for each in self.service_networks])
                 await reconciler.authentication(self.trust.published())
                 await reconciler.token_tracking()
+                self.steps.done(*starts.TRUST)
                 await instance.service()
+                self.steps.done(*starts.SERVICES)
                 break
             except (StorageError, errors.StatusError) as error:
                 log.warning("start-up waits for the store: %s", error)
@@ -551,7 +560,21 @@ class Server:
         stack.callback(asyncio.create_task(instance.run()).cancel)
         if self.peers is not None:
             stack.callback(asyncio.create_task(self.peers.run(instance.identity)).cancel)
-        self._started = True
+        self.steps.done(*starts.INSTANCE)
+
+    def _step_names(self) -> tuple[str, ...]:
+        return (
+            *starts.ADMISSION,
+            *(starts.FAIRNESS if self.flows is not None else ()),
+            *starts.INFORMERS,
+            *starts.NAMESPACES,
+            *starts.INSTANCE,
+            *starts.TRUST,
+            *starts.SERVICES,
+            *(starts.POLICY if self.rbac is not None else ()),
+            *starts.PRIORITY_CLASSES,
+            *starts.AGGREGATION,
+        )
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:
         options = self.options

@@ -15,6 +15,11 @@ from .decisions.signing_requests import Request
 _EXTENDED = {"client auth": ExtendedKeyUsageOID.CLIENT_AUTH, "server auth": ExtendedKeyUsageOID.SERVER_AUTH}
 # A certificate is valid from a little before now: clocks of hosts differ.
 _BACKDATE = timedelta(minutes=5)
+# What of a request's subject goes into the certificate beside the common name (X.520).
+_SUBJECT = frozenset({
+    NameOID.COUNTRY_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.LOCALITY_NAME,
+    NameOID.STATE_OR_PROVINCE_NAME, NameOID.STREET_ADDRESS, NameOID.POSTAL_CODE, NameOID.SERIAL_NUMBER,
+})  # fmt: skip
 
 
 class RequestError(Exception):
@@ -40,7 +45,8 @@ def read(pem: bytes) -> tuple[x509.CertificateSigningRequest, Request]:
     except x509.ExtensionNotFound:
         sans = x509.SubjectAlternativeName([])
     return csr, Request(
-        common_name=str(names[0].value) if names else "",
+        # Of several names the last counts, as for upstream; no certificate gets more than that one.
+        common_name=str(names[-1].value) if names else "",
         organizations=tuple(str(found.value) for found in organizations),
         dns_names=tuple(sans.get_values_for_type(x509.DNSName)),
         addresses=tuple(str(found) for found in sans.get_values_for_type(x509.IPAddress)),
@@ -62,11 +68,14 @@ class Authority:
     def sign(
         self, csr: x509.CertificateSigningRequest, request: Request, usages: list[str], *, now: datetime, seconds: float
     ) -> bytes:
-        """The certificate in PEM: the request's subject and names, these usages, never valid longer than the CA."""
+        """The certificate in PEM: the request's subject and names, these usages, never valid longer than the CA.
+
+        Of the subject only what X.520 knows is taken: Kubernetes' own attribute for a user's UID is for CAs to state.
+        """
         until = min(now + timedelta(seconds=seconds), self._certificate.not_valid_after_utc)
         builder = (
             x509.CertificateBuilder()
-            .subject_name(csr.subject)
+            .subject_name(_subject(csr, request))
             .issuer_name(self._certificate.subject)
             .public_key(csr.public_key())
             .serial_number(x509.random_serial_number())
@@ -89,6 +98,13 @@ class Authority:
         except x509.ExtensionNotFound:
             return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _subject(csr: x509.CertificateSigningRequest, request: Request) -> x509.Name:
+    kept = [each for each in csr.subject if each.oid in _SUBJECT]
+    if request.common_name:
+        kept.append(x509.NameAttribute(NameOID.COMMON_NAME, request.common_name))
+    return x509.Name(kept)
 
 
 def _key_usage(usages: list[str]) -> x509.KeyUsage:

@@ -27,13 +27,6 @@ JOB: dict[str, Any] = {
     "metadata": {"name": "passed-on"},
     "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
 }
-# What upstream's server has no defaults for and believes no front proxy without.
-FRONT_PROXY = (
-    "--requestheader-username-headers=X-Remote-User",
-    "--requestheader-uid-headers=X-Remote-Uid",
-    "--requestheader-group-headers=X-Remote-Group",
-    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-)
 AUDIT = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -56,7 +49,6 @@ class Pair:
         made = {}
         for name, program in (("less", less), ("more", more)):
             flags = [
-                *FRONT_PROXY,
                 f"--peer-ca-file={authority}",
                 "--peer-advertise-ip=127.0.0.1",
                 f"--audit-policy-file={policy}",

@@ -92,9 +92,11 @@ class Record:
             self._event["objectRef"] = {key: value for key, value in shown.items() if value}
         self._event["requestReceivedTimestamp"] = _now()
 
-    def impersonated(self, user: User) -> None:
-        """The request acts as somebody else from here on."""
+    def impersonated(self, user: User, constraint: str) -> None:
+        """The request acts as somebody else from here on; `constraint` is the verb of constrained impersonation."""
         self._event["impersonatedUser"] = user.described()
+        if constraint:
+            self._event["authenticationMetadata"] = {"impersonationConstraint": constraint}
 
     def decoded(self, obj: Object) -> None:
         """The body, as the kind that it is; it may change afterwards."""

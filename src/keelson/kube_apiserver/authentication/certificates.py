@@ -23,6 +23,8 @@ from .credentials import Credential
 
 _REMEMBERED = 4096
 _SHA256 = hashes.SHA256()
+# Kubernetes' own attribute for the UID of a user (AllowParsingUserUIDFromCertAuth).
+_UID = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
 
 
 class Authorities:
@@ -59,7 +61,8 @@ def is_for_clients(certificate: x509.Certificate) -> bool:
     try:
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return False
+        # RFC 5280, 4.2.1.12: without the extension it is for any purpose.
+        return True
     return ExtendedKeyUsageOID.CLIENT_AUTH in usage or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage
 
 
@@ -72,7 +75,11 @@ class Certificates:
         self._known: OrderedDict[bytes, tuple[User | None, datetime, datetime]] = OrderedDict()
 
     async def authenticate(self, request: Request) -> User | None:
-        """The certificate's subject, None where there is no certificate of this CA."""
+        """The certificate's subject, None where there is no certificate, or one that names nobody.
+
+        Raises StatusError 401 for a certificate that this CA has not issued, or not for clients: another authenticator
+        may know who comes, but nobody is anonymous with a certificate that is not believed.
+        """
         certificate = request.certificate
         if certificate is None:
             return None
@@ -86,10 +93,10 @@ class Certificates:
                 self._known.popitem(last=False)
         user, begins, ends = known
         if user is None:
-            return None
+            raise errors.unauthorized()
         if not begins <= self._now() <= ends:
             raise errors.unauthorized()
-        return user
+        return user if user.name else None
 
     def forget(self) -> None:
         """Judge every certificate anew: the authorities may be others."""
@@ -104,12 +111,17 @@ class Certificates:
         return Credential(user, request.headers.get("authorization", ""), begins=begins, ends=ends)
 
     def _user(self, certificate: x509.Certificate) -> User | None:
+        """The subject, whose name may be "", and None for a certificate that is not believed."""
         if not self._authorities.issued(certificate) or not is_for_clients(certificate):
             return None
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        if not names:
+        subject = certificate.subject
+        names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        groups = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        uids = subject.get_attributes_for_oid(_UID)
+        if len(uids) > 1 or any(not uid.value for uid in uids):
             return None
-        groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         digest = certificate.fingerprint(_SHA256).hex()
         extra = {"authentication.kubernetes.io/credential-id": (f"X509SHA256={digest}",)}
-        return User(str(names[0].value), tuple(str(group.value) for group in groups), "", extra)
+        # Of several names the last counts, as for upstream.
+        name = str(names[-1].value) if names else ""
+        return User(name, tuple(str(group.value) for group in groups), str(uids[0].value) if uids else "", extra)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from time import time
 from typing import NamedTuple
 
+from keelson.api import errors
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.registry.contexts import User
@@ -25,6 +26,14 @@ class Ground(NamedTuple):
 
 # The ground that an object of (resource, namespace, name) is, None where the cache has no such object.
 Find = Callable[[str, str, str], Ground | None]
+
+
+class RefusedError(errors.StatusError):
+    """401 whose reason is for logs and reviews; whoever sent the token learns nothing of it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(401, "Unauthorized", "Unauthorized")
+        self.why = why
 
 
 class Credential:

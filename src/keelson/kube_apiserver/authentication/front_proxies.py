@@ -44,25 +44,24 @@ class FrontProxies:
     async def authenticate(self, request: Request) -> User | None:
         """Whom the proxy speaks for, None where the other end is no front proxy."""
         certificate = request.certificate
-        if certificate is None or not any(request.headers.get(name.lower()) for name in self._headers.users):
-            return None
-        if not self.trusts(certificate):
+        user = self._first(request, self._headers.users) if certificate is not None else ""
+        if certificate is None or not user or not self.trusts(certificate):
             return None
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if self._allowed and (not names or names[0].value not in self._allowed):
             return None
-        user = next(value for name in self._headers.users if (value := request.headers.get(name.lower())))
-        groups: list[str] = []
-        for name in self._headers.groups:
-            groups += _values(request.headers.get(name.lower(), ""))
-        uid = next((v for name in self._headers.uids if (v := request.headers.get(name.lower()))), "")
+        groups = [value for name in self._headers.groups for value in request.lines(name.lower()) if value]
         extra: dict[str, tuple[str, ...]] = {}
         for prefix in self._headers.extra_prefixes:
-            for name, value in request.headers.items():
+            for name in request.headers:
                 if name.startswith(prefix.lower()):
-                    extra[unquote(name[len(prefix) :])] = tuple(_values(value))
-        return User(user, tuple(groups), uid, extra)
+                    key = unquote(name[len(prefix) :])
+                    extra[key] = (*extra.get(key, ()), *request.lines(name))
+        return User(user, tuple(groups), self._first(request, self._headers.uids), extra)
 
-
-def _values(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    def _first(self, request: Request, names: Sequence[str]) -> str:
+        for name in names:
+            for value in request.lines(name.lower())[:1]:
+                if value:
+                    return value
+        return ""

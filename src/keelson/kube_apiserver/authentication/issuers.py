@@ -23,6 +23,7 @@ from keelson.kube_apiserver.serving.messages import Request
 from . import claims as claims_
 from .claims import ClaimsError
 from .configurations import Configuration, Issuer
+from .credentials import RefusedError
 from .tokens import bearer
 
 if TYPE_CHECKING:
@@ -40,14 +41,6 @@ _REMEMBERED = 10_000
 _LEEWAY = 300
 # A token that names an unknown key makes the keys be fetched at most so often.
 _REFETCH_SECONDS = 1.0
-
-
-class RefusedError(errors.StatusError):
-    """401 whose reason is for logs and reviews; whoever sent the token learns nothing of it."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(401, "Unauthorized", "Unauthorized")
-        self.why = why
 
 
 class Provider:

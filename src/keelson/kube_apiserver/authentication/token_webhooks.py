@@ -11,7 +11,7 @@ from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.remote_reviews import Reviewer
 from keelson.kube_apiserver.serving.messages import Request
 
-from .issuers import RefusedError
+from .credentials import RefusedError
 from .tokens import bearer
 
 log = logging.getLogger(__name__)

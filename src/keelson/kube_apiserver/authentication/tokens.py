@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jwt
+import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -23,7 +24,7 @@ from keelson.api.meta import Object
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
-from .credentials import Credential, Find, Ground
+from .credentials import Credential, Find, Ground, RefusedError
 
 CLAIM = "kubernetes.io"
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
@@ -120,7 +121,7 @@ class Issuer:
             "sub": f"system:serviceaccount:{account.namespace}:{account.name}",
             CLAIM: own,
         }
-        return jwt.encode(claims, self._key, algorithm=self._algorithm, headers={"kid": self._kid})
+        return jwt.encode(claims, self._key, algorithm=self._algorithm, headers={"kid": self._kid, "typ": None})
 
 
 class Tokens:
@@ -192,12 +193,17 @@ class Tokens:
         if claims is None:
             return None, []
         now = self._now().timestamp()
-        if not claims.get("nbf", 0) - 1 <= now < claims.get("exp", 0):
-            raise errors.unauthorized()
+        if now >= claims.get("exp", 0):
+            raise RefusedError("service account token has expired")
+        if now < claims.get("nbf", 0) - 1:
+            raise RefusedError("service account token is not valid yet")
         stated = claims.get("aud") or []
-        common = [each for each in audiences if each in ([stated] if isinstance(stated, str) else stated)]
+        stated = [stated] if isinstance(stated, str) else stated
+        common = [each for each in audiences if each in stated]
         if audiences and not common:
-            raise errors.unauthorized()
+            raise RefusedError(
+                f"token audiences {_quoted(stated)} is invalid for the target audiences {_quoted(audiences)}"
+            )
         return await self._user(claims, now), common
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
@@ -288,11 +294,15 @@ class Tokens:
         }
 
 
+def _quoted(texts: Sequence[str]) -> str:
+    return f"[{' '.join(orjson.dumps(each).decode() for each in texts)}]"
+
+
 def bearer(request: Request) -> str:
     """The request's bearer token (RFC 6750), "" where there is none; also as a WebSocket client can send it."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    scheme, *rest = request.headers.get("authorization", "").strip().split(" ", 2)
+    if scheme.lower() == "bearer" and rest:
+        return rest[0]
     prefix = "base64url.bearer.authorization.k8s.io."
     for protocol in request.headers.get("sec-websocket-protocol", "").split(","):
         encoded = protocol.strip()

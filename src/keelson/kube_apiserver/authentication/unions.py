@@ -16,6 +16,7 @@ from keelson.kube_apiserver.serving.messages import Request
 
 from .credentials import Credential
 from .front_proxies import FrontProxies
+from .tokens import bearer
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Union:
         if refused is not None:
             log.info("a request for %s is refused: %s", request.path, getattr(refused, "why", refused.message))
             raise refused
-        if "authorization" not in request.headers and self._anonymous(request.path):
+        # Another scheme than a bearer's, or no token, is no credential at all, and nobody falls back from it.
+        if not bearer(request) and self._anonymous(request.path):
             return ANONYMOUS
         raise errors.unauthorized()
 

@@ -176,7 +176,8 @@ class Nodes:
             return "can only access CSINode with the same name as the requesting node"
         reads = info.verb in ("get", "list", "watch")
         if group == "" and resource == "nodes" and not sub and reads and info.name != node:
-            return "node can only read its own Node object"
+            what = f"'{info.name}'" if info.name else "all nodes"
+            return f"node '{node}' cannot read {what}, only its own Node object"
         if group == "" and resource == "pods" and not sub:
             return self._pods_refused(node, info)
         return ""
@@ -211,5 +212,5 @@ class Nodes:
             except field_selectors.FieldSelectorError:
                 selected = None
             if selected != node:
-                return f"can only {info.verb} pods with a field selector of spec.nodeName={node}"
+                return "can only list/watch pods with spec.nodeName field selector"
         return ""

@@ -189,7 +189,7 @@ class Reviews:
                 continue
             user, common = found
             status: Object = {"authenticated": True, "user": authenticated(user).described()}
-            if audiences:
+            if common:
                 status["audiences"] = common
             return _answer(review, status)
         if why:

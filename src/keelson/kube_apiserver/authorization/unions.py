@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import User
@@ -135,16 +135,25 @@ async def decided(authorizer: Authorizer, user: User, info: RequestInfo) -> Verd
     return answer if isinstance(answer, Verdict) else await answer
 
 
-def refusal(user: User, info: RequestInfo, reason: str = "") -> errors.StatusError:
+class RefusalError(errors.StatusError):
+    """What is refused because of who asks, before anybody looks at what it is for."""
+
+    def status(self) -> dict[str, Any]:
+        """The Status; a 403 has details also where they are empty, as upstream's."""
+        return {**super().status(), "details": self.details} if self.code == 403 else super().status()
+
+
+def refusal(user: User, info: RequestInfo, reason: str = "") -> RefusalError:
     """403 in upstream's words."""
     if not info.is_resource:
-        return errors.StatusError(
+        return RefusalError(
             403, "Forbidden", f'forbidden: User "{user.name}" cannot {info.verb} path "{info.path}"' + _suffix(reason)
         )
     resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
     why = f'User "{user.name}" cannot {info.verb} resource "{resource}" in API group "{info.group}"'
     why += f' in the namespace "{info.namespace}"' if info.namespace else " at the cluster scope"
-    return errors.forbidden(info.resource, info.name, why + _suffix(reason), group=info.group)
+    found = errors.forbidden(info.resource, info.name, why + _suffix(reason), group=info.group)
+    return RefusalError(found.code, found.reason, found.message, found.details)
 
 
 def _suffix(reason: str) -> str:

@@ -169,6 +169,7 @@ class Connection(asyncio.Protocol):
         self._begun = self._alone = False
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] | None = None
         self._body: list[bytes] = []
         # What has come before the headers' end, and what their fields add up to.
         self._header_size = 0
@@ -291,6 +292,9 @@ class Connection(asyncio.Protocol):
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         if key in self._headers:
+            if self._repeated is None:
+                self._repeated = {}
+            self._repeated.setdefault(key, [self._headers[key]]).append(text)
             # RFC 9110, 5.3: several lines of one field are one list.
             text = f"{self._headers[key]}, {text}"
         self._headers[key] = text
@@ -324,6 +328,8 @@ class Connection(asyncio.Protocol):
         """Hand the request over while its body is yet to come."""
         method, target = self._parser.get_method().decode(), self._url.decode("latin-1")
         request = Request(method, target, self._headers, b"", self)
+        if self._repeated is not None:
+            request.repeated = self._repeated
         asks_first = self._headers.get("expect", "").lower() == _EXPECTED
         self._incoming = request.incoming = Body(self._take_more, self._go_ahead if asks_first else _nothing)
         request.is_passed_on = passed_on
@@ -358,6 +364,8 @@ class Connection(asyncio.Protocol):
             return
         method = self._parser.get_method().decode()
         request = Request(method, self._url.decode("latin-1"), self._headers, b"".join(self._body), self)
+        if self._repeated is not None:
+            request.repeated = self._repeated
         keep_alive = self._parser.should_keep_alive()
         if self._alone and keep_alive and _FRAMING.isdisjoint(self._headers):
             request.routes = self._routes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .connections import Connection, Stream
 
 JSON = "application/json"
+_NONE: Mapping[str, list[str]] = MappingProxyType({})
 # Every answer that doesn't say otherwise is for its client alone, as upstream's are.
 PRIVATE = (("Cache-Control", "no-cache, private"),)
 
@@ -91,6 +93,8 @@ class Request:
         raw, _, self.query_string = target.partition("?")
         self.path = unquote(raw) if "%" in raw else raw
         self.headers = headers
+        # The lines of fields that came more than once; in `headers` they are one list.
+        self.repeated = _NONE
         self.body = body
         self.incoming: Body | None = None
         # Whether the body is for the handler to pass on, and never taken as a whole.
@@ -115,6 +119,16 @@ class Request:
         self.waited = 0.0
         # Its part of a trace; None where there is no tracing.
         self.span: Span | None = None
+
+    def lines(self, name: str) -> list[str]:
+        """Each line of a field (its name in lower case) whose values may have commas in them: names of people, groups.
+
+        Such values are UTF-8, whatever RFC 9110 says of fields: so upstream's clients and proxies write them.
+        """
+        found = self.repeated.get(name)
+        if found is None:
+            found = [self.headers[name]] if name in self.headers else []
+        return [line.encode("latin-1").decode("utf-8", "replace") for line in found]
 
     async def take(self, most: int) -> None:
         """Have the whole body, also where it did not come with the headers.

@@ -85,6 +85,7 @@ class TokenRequests:
             bound=bound,
             warn_after=warn_after,
         )
+        metadata["uid"] = meta.uid(account)
         metadata["creationTimestamp"] = meta.format_time(now)
         asked["status"] = {"token": token, "expirationTimestamp": meta.format_time(now + timedelta(seconds=seconds))}
         return Response(201, orjson.dumps(asked))

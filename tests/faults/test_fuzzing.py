@@ -16,7 +16,7 @@ from keelson.api.cel import programs, types
 from keelson.api.cel.syntax import CelError
 from keelson.api.cel.values import BudgetError, EvalError
 from tests.contracts.kube_apiserver.api_servers import Cluster
-from tests.faults.fuzzing import bodies, expressions, frames, objects, patches, queries
+from tests.faults.fuzzing import bodies, expressions, frames, objects, patches, protobufs, queries
 from tests.faults.fuzzing.requests import Case
 from tests.faults.fuzzing.seeds import CONFIG_MAPS, CRON_JOBS, CUSTOM, NAMESPACE, PODS, SEEDS
 from tests.faults.fuzzing.targets import CPU_SECONDS, Target, counts, run
@@ -107,15 +107,28 @@ def test_requests(target: Target, kind: str, examples: int) -> None:
     run(examples, KINDS[kind], target.judge)
 
 
+@pytest.fixture(scope="module")
+def messages(target: Target) -> list[tuple[str, bytes]]:
+    """(Path, the object in protobuf) of every kind that is stored."""
+    found = []
+    for resource, seed in objects.stored():
+        path = resource.path(seed["metadata"].get("namespace"), seed["metadata"]["name"])
+        status, body = target.ask(Case("GET", path), protobufs.MEDIA_TYPE)
+        assert (status, body[:4]) == (200, b"k8s\0"), resource
+        found.append((path, body))
+    return found
+
+
 @counts(80, 4000)
-def test_protobuf(target: Target, examples: int) -> None:
-    messages = []
-    for path, _ in SEEDS:
-        if path != CUSTOM:
-            status, body = target.ask(Case("GET", f"{path}/seed"), "application/vnd.kubernetes.protobuf")
-            assert (status, body[:4]) == (200, b"k8s\0")
-            messages.append((path, body))
-    run(examples, bodies.protobuf_bodies(messages), target.judge)
+@pytest.mark.parametrize("kind", ["bytes", "fields"])
+def test_protobuf(target: Target, messages: list[tuple[str, bytes]], kind: str, examples: int) -> None:
+    spoiled = bodies.protobuf_bodies if kind == "bytes" else protobufs.messages
+    run(examples, spoiled(messages), target.judge)
+
+
+@pytest.mark.parametrize("levels", [50, 1000, 100_000])
+def test_depth_in_protobuf(target: Target, levels: int) -> None:
+    target.judge(protobufs.nested(levels))
 
 
 _TYPES = {"self": types.DYN, "oldSelf": types.DYN, "x": types.INT}

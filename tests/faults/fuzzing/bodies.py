@@ -1,4 +1,4 @@
-"""Creations in each encoding that the server decodes."""
+"""Writes in each encoding that the server decodes."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def yaml_bodies(draw: some.DrawFn) -> Case:
 
 @some.composite
 def protobuf_bodies(draw: some.DrawFn, messages: list[tuple[str, bytes]]) -> Case:
-    """Creations in protobuf; `messages` are (path, a valid body)."""
+    """Updates in protobuf; `messages` are (path, a valid body)."""
     path, body = draw(some.sampled_from(messages))
     damaged = draw(corrupted(body))
     if draw(some.booleans()):
         damaged = b"k8s\0" + damaged.removeprefix(b"k8s\0")
-    return Case("POST", f"{path}?{DRY}", damaged, "application/vnd.kubernetes.protobuf")
+    return Case("PUT", f"{path}?{DRY}", damaged, "application/vnd.kubernetes.protobuf")

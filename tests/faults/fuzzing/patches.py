@@ -21,9 +21,9 @@ _POINTERS = some.one_of(
 
 
 @some.composite
-def json_patches(draw: some.DrawFn) -> Case:
-    """JSON patches."""
-    operations = []
+def operations(draw: some.DrawFn) -> list[dict[str, Any]]:
+    """The operations of a JSON patch (RFC 6902), each of which may lack something."""
+    found = []
     for _ in range(draw(some.integers(0, 5))):
         operation: dict[str, Any] = {
             "op": draw(some.sampled_from(["add", "remove", "replace", "copy", "move", "test", "x"]))
@@ -31,8 +31,14 @@ def json_patches(draw: some.DrawFn) -> Case:
         for field, values in (("path", _POINTERS), ("from", _POINTERS), ("value", VALUES)):
             if draw(some.integers(0, 5)):
                 operation[field] = draw(values)
-        operations.append(operation)
-    value: Any = operations if draw(some.integers(0, 9)) else draw(VALUES)
+        found.append(operation)
+    return found
+
+
+@some.composite
+def json_patches(draw: some.DrawFn) -> Case:
+    """JSON patches."""
+    value: Any = draw(operations()) if draw(some.integers(0, 9)) else draw(VALUES)
     return Case("PATCH", draw(_PATCHED), dumped(value), "application/json-patch+json")
 
 

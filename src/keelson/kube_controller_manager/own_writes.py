@@ -24,16 +24,18 @@ class OwnWrites:
     def __init__(self, informer: Informer, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._created: dict[str, tuple[Object, float]] = {}
-        self._deleted: dict[str, float] = {}
+        # By UID what the API answered where the object stays for a while, as pods do that end gracefully, else None.
+        self._deleted: dict[str, tuple[Object | None, float]] = {}
         informer.add_handler(self._seen)
 
     def created(self, obj: Object) -> None:
         """The API answered a creation or update with this object."""
         self._created[meta.key(obj)] = (obj, self._monotonic() + _TRUSTED_FOR)
 
-    def deleted(self, obj: Object) -> None:
-        """The API accepted the deletion of this object."""
-        self._deleted[meta.uid(obj)] = self._monotonic() + _TRUSTED_FOR
+    def deleted(self, obj: Object, answer: Object | None = None) -> None:
+        """The API accepted the deletion of this object; `answer` may be the object as it is on its way out."""
+        stays = answer is not None and meta.uid(answer) == meta.uid(obj) and meta.is_deleting(answer)
+        self._deleted[meta.uid(obj)] = (answer if stays else None, self._monotonic() + _TRUSTED_FOR)
 
     def _seen(self, old: Object | None, new: Object | None) -> None:
         obj = new or old
@@ -48,11 +50,18 @@ class OwnWrites:
             self._deleted.pop(meta.uid(obj), None)
 
     def over(self, seen: Iterable[Object], belongs: Callable[[Object], bool]) -> list[Object]:
-        """What the informer shows, without what was deleted, as it was updated, with what was created and `belongs`."""
+        """What the informer shows as it was updated, with what was created and `belongs`, without what was deleted.
+
+        What is deleted but stays for a while is shown as being deleted: it still takes the place that it has.
+        """
         moment = self._monotonic()
         self._created = {key: entry for key, entry in self._created.items() if entry[1] > moment}
-        self._deleted = {uid: until for uid, until in self._deleted.items() if until > moment}
-        result = [self._newest(obj) for obj in seen if meta.uid(obj) not in self._deleted]
+        self._deleted = {uid: entry for uid, entry in self._deleted.items() if entry[1] > moment}
+        result = []
+        for obj in seen:
+            ending, _ = self._deleted.get(meta.uid(obj), (self._newest(obj), 0.0))
+            if ending is not None:
+                result.append(ending)
         known = {meta.key(obj) for obj in result}
         result += [obj for key, (obj, _) in self._created.items() if key not in known and belongs(obj)]
         return result

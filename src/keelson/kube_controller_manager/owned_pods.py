@@ -142,13 +142,13 @@ class OwnedPods:
 
     async def _delete(self, owner: Object, pod: Object) -> None:
         try:
-            await self._client.delete("pods", meta.name(pod), namespace=meta.namespace(pod), uid=meta.uid(pod))
+            answer = await self._client.delete("pods", meta.name(pod), namespace=meta.namespace(pod), uid=meta.uid(pod))
         except errors.StatusError as error:
             if error.code == 404:
                 return
             self._recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
             raise
-        self._writes.deleted(pod)
+        self._writes.deleted(pod, answer)
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
 
 

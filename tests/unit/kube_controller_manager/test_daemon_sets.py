@@ -1,5 +1,6 @@
 """Daemon sets: one pod a node, on the right nodes, updated within bounds."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,3 +84,16 @@ def test_a_pod_that_becomes_available_later_is_looked_at_again() -> None:
     again = daemon_sets.plan(owner, [pod], [_node("a")], NOW).look_again
     assert again is not None
     assert 5 < again < 6
+
+
+def test_a_revision_keeps_the_bytes_that_upstream_compares() -> None:
+    owner = _set()
+    owner["spec"]["template"]["spec"] = {
+        "volumes": [{"name": "v", "emptyDir": {}}],
+        "containers": [{"name": "c", "args": ["b", "a"]}],
+    }
+    data = json.dumps(daemon_sets.controller_revision(owner, 1)["data"], separators=(",", ":"))
+    assert data == (
+        '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"app":"d"}},'
+        '"spec":{"containers":[{"args":["b","a"],"name":"c"}],"volumes":[{"emptyDir":{},"name":"v"}]}}}}'
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from keelson.api import meta, node_selectors, taints
 from keelson.api.meta import Object
 
-from . import hashes, pods
+from . import hashes, pods, revisions
 
 REVISION_LABEL = "controller-revision-hash"
 GENERATION_LABEL = "pod-template-generation"
@@ -210,7 +210,6 @@ def status(daemon_set: Object, owned: Sequence[Object], all_nodes: Sequence[Obje
 def controller_revision(daemon_set: Object, number: int) -> Object:
     """The ControllerRevision that keeps the current template, as `kubectl rollout history` reads it."""
     digest = revision(daemon_set)
-    template = {**copy.deepcopy(daemon_set["spec"]["template"]), "$patch": "replace"}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
@@ -228,6 +227,6 @@ def controller_revision(daemon_set: Object, number: int) -> Object:
             },
             "ownerReferences": [meta.owner_reference(daemon_set)],
         },
-        "data": {"spec": {"template": template}},
+        "data": revisions.data_of(daemon_set["spec"]["template"]),
         "revision": number,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keelson.api import meta
 from keelson.api.meta import Object
@@ -28,6 +29,21 @@ class History:
     update: Object
     create: bool = False
     renumber: int = 0
+
+
+def data_of(template: Object) -> Object:
+    """What a revision keeps of a template: the patch, its fields in the order in which upstream writes and compares it.
+
+    Upstream's controllers and clients take a revision for the current one if its bytes are those they would write.
+    """
+    ordered_: Object = _in_order({"spec": {"template": {**copy.deepcopy(template), "$patch": "replace"}}})
+    return ordered_
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_order(value[name]) for name in sorted(value)}
+    return [_in_order(found) for found in value] if isinstance(value, list) else value
 
 
 def template_of(revision: Object) -> Object:
@@ -76,7 +92,7 @@ def _fresh(owner: Object, number: int) -> Object:
             **({"annotations": annotations} if annotations else {}),
             "ownerReferences": [meta.owner_reference(owner)],
         },
-        "data": {"spec": {"template": {**copy.deepcopy(template), "$patch": "replace"}}},
+        "data": data_of(template),
         "revision": number,
     }
 

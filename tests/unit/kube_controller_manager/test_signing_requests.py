@@ -1,6 +1,6 @@
 """What may be signed, and for whom: a request never yields more than the requester is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -116,3 +116,41 @@ def test_a_certificate_is_what_was_asked_and_never_outlives_the_authority() -> N
 def test_rubbish_is_no_request() -> None:
     with pytest.raises(signatures.RequestError, match="not a PKCS #10 request"):
         signatures.read(b"rubbish")
+
+
+def test_a_certificate_has_one_name_and_no_uid() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    uid = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "system:node:n1"),
+            x509.NameAttribute(NameOID.COMMON_NAME, "admin"),
+            x509.NameAttribute(uid, "somebody's"),
+        ]
+    )
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    csr, request = signatures.read(made.public_bytes(serialization.Encoding.PEM))
+    # The API server takes the last name for the user: so is it judged here, and this is no node's.
+    assert request.common_name == "admin"
+    assert "common" in rules.refusal(rules.KUBELET_CLIENT, request, CLIENT_USAGES)
+    now = datetime.now(UTC)
+    ca = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")]))
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    authority = signatures.Authority(
+        ca.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+    signed = x509.load_pem_x509_certificate(authority.sign(csr, request, CLIENT_USAGES, now=now, seconds=600))
+    assert [(each.oid, each.value) for each in signed.subject] == [
+        (NameOID.ORGANIZATION_NAME, "system:nodes"),
+        (NameOID.COMMON_NAME, "admin"),
+    ]

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from keelson.api import errors
 
+from . import queue_metrics
 from .rest import FencedError
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ _LAST_DELAY = 1000.0
 class WorkQueue:
     """Keys waiting for work. Single event loop; no locks are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        """`name` is the queue's in metrics; one without has none."""
+        self.meter = queue_metrics.Meter(name)
         # Insertion-ordered: a queue without duplicates.
         self._waiting: dict[str, None] = {}
         self._working: set[str] = set()
@@ -39,9 +42,17 @@ class WorkQueue:
     def add(self, key: str) -> None:
         """Work on this key as soon as a worker is free."""
         if key in self._working:
-            self._dirty.add(key)
+            if key not in self._dirty:
+                self.meter.added += 1
+                self._dirty.add(key)
             return
-        self._waiting.setdefault(key)
+        if key not in self._waiting:
+            self.meter.added += 1
+            self._wait(key)
+
+    def _wait(self, key: str) -> None:
+        self._waiting[key] = None
+        self.meter.began_waiting(key)
         self._changed.set()
 
     def add_after(self, key: str, seconds: float) -> None:
@@ -64,6 +75,7 @@ class WorkQueue:
 
     def retry(self, key: str) -> None:
         """`add` after a delay that doubles with each failure since the last `forget`."""
+        self.meter.retried += 1
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         self.add_after(key, min(_FIRST_DELAY * 2 ** min(failures, 30), _LAST_DELAY))
@@ -80,14 +92,16 @@ class WorkQueue:
         key = next(iter(self._waiting))
         del self._waiting[key]
         self._working.add(key)
+        self.meter.began_working(key)
         return key
 
     def done(self, key: str) -> None:
         """The work on this key ended, well or not."""
         self._working.discard(key)
+        self.meter.ended_working(key)
         if key in self._dirty:
             self._dirty.discard(key)
-            self.add(key)
+            self._wait(key)
 
 
 async def work(
@@ -125,6 +139,7 @@ async def work(
             finally:
                 queue.done(key)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(one())
+    with queue.meter.published():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(one())

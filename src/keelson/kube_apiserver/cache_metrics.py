@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .histograms import Histogram
+from keelson.component_base.histograms import Histogram
+
 from .registry.catalogues import Catalogue
 from .registry.representations import EVENT_BYTES
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from .histograms import Histogram, buckets
+from keelson.component_base.histograms import Histogram, buckets
+
 from .registry.catalogues import Catalogue
 from .serving.request_infos import RequestInfo
 

@@ -12,10 +12,10 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from keelson.component_base.histograms import Histogram
 from keelson.storage.errors import KeyExistsError, RevisionConflictError, StorageError
 from keelson.storage.stores import Found, Page, Store, Watch
 
-from .histograms import Histogram
 from .tracing import spans
 
 _SECONDS = (

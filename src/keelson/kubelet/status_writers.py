@@ -22,7 +22,7 @@ class StatusWriter:
     def __init__(self, client: Client, current: Callable[[str], Object | None]) -> None:
         self._client = client
         self._current = current
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("pod_status")
         self._wanted: dict[str, tuple[Object, Object]] = {}
         self._delete: set[str] = set()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from keelson.kube_apiserver.histograms import Histogram
+from keelson.component_base.histograms import Histogram
 
 ADMIT, VALIDATE = "admit", "validate"
 _SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)

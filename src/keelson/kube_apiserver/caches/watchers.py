@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from keelson.kube_apiserver.histograms import Histogram
+from keelson.component_base.histograms import Histogram
 
 from .items import Indexer, Item
 from .selections import Selection

@@ -9,7 +9,7 @@ from time import monotonic
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from keelson.kube_apiserver.histograms import Histogram, buckets
+from keelson.component_base.histograms import Histogram, buckets
 
 from .flows import Flows
 from .levels import SEATS, Level, Tally

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from keelson.component_base import metrics
-from keelson.kube_apiserver.histograms import Histogram
+from keelson.component_base.histograms import Histogram
 
 from .decisions.concurrency import Demand, Limits, most_seats
 from .decisions.queues import Entry, QueueSet

@@ -17,11 +17,11 @@ from keelson.api import defaults, errors, resources, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import Resource
 from keelson.api.schemas import Schema
+from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Indexer
 from keelson.kube_apiserver.encodings import protobuf
-from keelson.kube_apiserver.histograms import Histogram
 from keelson.storage.transformers import Transformer
 
 from . import conversions, selectable_fields, stored_versions

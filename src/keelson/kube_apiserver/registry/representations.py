@@ -14,11 +14,11 @@ import orjson
 
 from keelson.api import cbor, errors, meta
 from keelson.api.meta import Object
+from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.watchers import BOOKMARK
 from keelson.kube_apiserver.encodings import envelopes
 from keelson.kube_apiserver.encodings.answers import to_yaml
-from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.serving.messages import Response
 from keelson.kube_apiserver.serving.negotiation import (
     CBOR,

@@ -11,10 +11,10 @@ import random
 from time import perf_counter
 
 from keelson.api import errors
+from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.collections import Collection, ExpiredError
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.watchers import ADDED, ERROR, Watcher, transition
-from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request
 from keelson.kube_apiserver.serving.negotiation import Form

@@ -84,7 +84,7 @@ class BootstrapSignerController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("bootstrap_signer_queue")
         self._tokens = _tokens(context)
         self._infos = context.informers.informer(
             "configmaps", namespace="kube-public", field_selector=f"metadata.name={INFO}"
@@ -120,7 +120,7 @@ class TokenCleanerController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("token_cleaner")
         self._tokens = _tokens(context)
         self._tokens.add_handler(self._changed)
 

@@ -30,7 +30,7 @@ class CertificateApprovalController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("certificate")
         self._requests = context.informers.informer(RESOURCE)
         self._requests.add_handler(self._changed)
         self._nodes = context.informers.informer("nodes")

@@ -29,7 +29,7 @@ class CertificateSigningController:
         self._context = context
         settings = context.settings
         self._authority = signatures.Authority(settings.cluster_signing_certificate, settings.cluster_signing_key)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("certificate")
         self._requests = context.informers.informer(RESOURCE)
         self._requests.add_handler(self._changed)
 

@@ -42,7 +42,7 @@ class CronJobController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("cronjob")
         self._cron_jobs = context.informers.informer(RESOURCE)
         self._cron_jobs.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         self._jobs = context.informers.informer(JOBS)

@@ -25,7 +25,7 @@ class DaemonSetController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("daemonset")
         self._sets = context.informers.informer(RESOURCE)
         self._sets.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         self._nodes = context.informers.informer("nodes")

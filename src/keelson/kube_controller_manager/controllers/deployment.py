@@ -29,7 +29,7 @@ class DeploymentController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("deployment")
         self._deployments = context.informers.informer(RESOURCE)
         self._sets = context.informers.informer(SETS)
         self._pods = context.informers.informer("pods")

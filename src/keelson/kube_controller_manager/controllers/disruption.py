@@ -32,8 +32,8 @@ class DisruptionController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder("controllermanager")
-        self._queue = WorkQueue()
-        self._stale = WorkQueue()
+        self._queue = WorkQueue("disruption")
+        self._stale = WorkQueue("stale_pod_disruption")
         self._budgets = context.informers.informer(RESOURCE)
         self._budgets.store.add_index(_BY_NAMESPACE, lambda obj: [meta.namespace(obj)])
         self._budgets.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))

@@ -24,7 +24,7 @@ class EndpointController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("endpoint")
         self._pods = ServicePods(context, self._queue)
         self._endpoints = context.informers.informer(RESOURCE)
         self._endpoints.add_handler(self._endpoints_changed)

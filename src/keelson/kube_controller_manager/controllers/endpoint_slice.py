@@ -24,7 +24,7 @@ class EndpointSliceController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("endpoint_slice")
         self._pods = ServicePods(context, self._queue)
         self._nodes = context.informers.informer("nodes")
         self._slices = context.informers.informer(SLICES)

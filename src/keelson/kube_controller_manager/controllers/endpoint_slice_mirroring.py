@@ -24,7 +24,7 @@ class EndpointSliceMirroringController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("endpoint_slice_mirroring")
         self._endpoints = context.informers.informer("endpoints")
         self._services = context.informers.informer("services")
         for informer in (self._endpoints, self._services):

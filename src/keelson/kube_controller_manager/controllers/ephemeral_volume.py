@@ -40,7 +40,7 @@ class EphemeralVolumeController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._recorder = context.recorder("ephemeral_volume")
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("ephemeral_volume")
         self._pods = context.informers.informer("pods")
         self._claims = context.informers.informer(CLAIMS)
         self._pods.add_handler(self._pod_changed)

@@ -36,7 +36,7 @@ class GarbageCollector:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("garbage_collector_attempt_to_delete")
         self._informers: dict[tuple[str, str], Informer] = {}
 
     async def run(self) -> None:

@@ -34,7 +34,7 @@ class HorizontalPodAutoscalerController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder("horizontal-pod-autoscaler")
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("horizontalpodautoscaler")
         self._autoscalers = context.informers.informer(RESOURCE)
         self._autoscalers.add_handler(self._changed)
         self._pods = context.informers.informer("pods")

@@ -25,7 +25,7 @@ class JobController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("job")
         self._jobs = context.informers.informer(RESOURCE)
         self._jobs.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         self._pod_informer = context.informers.informer("pods")

@@ -30,7 +30,7 @@ class NamespaceController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("namespace")
         self._namespaces = context.informers.informer("namespaces")
         self._namespaces.add_handler(self._changed)
 

@@ -21,7 +21,7 @@ class NodeIpamController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("cidrallocator_node")
         self._nodes = context.informers.informer("nodes")
         self._nodes.add_handler(self._changed)
         # Given by us and perhaps not yet seen in the informer.

@@ -30,7 +30,7 @@ class NodeLifecycleController:
         self._client = context.client
         self._recorder = context.recorder(self.name)
         self._monotonic = monotonic
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("node_lifecycle_controller")
         self._nodes = context.informers.informer("nodes")
         self._leases = context.informers.informer("leases.coordination.k8s.io", namespace="kube-node-lease")
         self._pods = context.informers.informer("pods")

@@ -33,7 +33,7 @@ class NodeTtlController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("ttlcontroller")
         self._step = 0
         self._nodes = context.informers.informer("nodes")
         self._nodes.add_handler(self._changed)

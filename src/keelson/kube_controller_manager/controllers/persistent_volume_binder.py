@@ -29,7 +29,7 @@ class PersistentVolumeBinderController:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._recorder = context.recorder("persistentvolume-controller")
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("claims")
         self._claims = context.informers.informer(CLAIMS)
         self._volumes = context.informers.informer(VOLUMES)
         self._classes = context.informers.informer(CLASSES)

@@ -20,10 +20,11 @@ class ReplicaSetController:
     account = "replicaset-controller"
     resource = "replicasets.apps"
     kind = "ReplicaSet"
+    queue = "replicaset"
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(self.queue)
         self._sets = context.informers.informer(self.resource)
         self._sets.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         pod_informer = context.informers.informer("pods")
@@ -64,3 +65,4 @@ class ReplicationControllerController(ReplicaSetController):
     account = "replication-controller"
     resource = "replicationcontrollers"
     kind = "ReplicationController"
+    queue = "replicationmanager"

@@ -41,7 +41,7 @@ class ResourceQuotaController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("resourcequota_primary")
         self._quotas = context.informers.informer(RESOURCE)
         self._quotas.store.add_index(_BY_NAMESPACE, lambda obj: [meta.namespace(obj)])
         self._quotas.add_handler(self._quota_changed)

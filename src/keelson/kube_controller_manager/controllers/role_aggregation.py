@@ -22,7 +22,7 @@ class RoleAggregationController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("ClusterRoleAggregator")
         self._roles = context.informers.informer(_RESOURCE)
         self._roles.add_handler(self._changed)
 

@@ -23,7 +23,7 @@ class RootCaPublisher:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._data = {"ca.crt": context.settings.root_ca}
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("root_ca_cert_publisher")
         self._namespaces = context.informers.informer("namespaces")
         self._maps = context.informers.informer("configmaps", field_selector=f"metadata.name={CONFIG_MAP}")
         self._namespaces.add_handler(lambda old, new: self._queue.add(meta.name(new or old or {})))

@@ -19,7 +19,7 @@ class ServiceAccountController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("serviceaccount")
         self._namespaces = context.informers.informer("namespaces")
         self._accounts = context.informers.informer("serviceaccounts")
         self._namespaces.add_handler(lambda old, new: self._queue.add(meta.name(new or old or {})))

@@ -37,7 +37,7 @@ class ServiceAccountTokenController:
         if not isinstance(loaded, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise TypeError("--service-account-private-key-file is neither an RSA nor an ECDSA key")
         self._key = loaded
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("serviceaccount_tokens_service")
         self._accounts = context.informers.informer("serviceaccounts")
         self._secrets = context.informers.informer("secrets", field_selector=f"type={TYPE}")
         self._secrets.store.add_index("account", _account_of)

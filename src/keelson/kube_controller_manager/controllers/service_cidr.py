@@ -67,7 +67,7 @@ class ServiceCidrController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("ipaddresses")
         self._cidrs = context.informers.informer(CIDRS)
         self._cidrs.add_handler(self._changed)
 

@@ -31,7 +31,7 @@ class StatefulSetController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("statefulset")
         self._sets = context.informers.informer(RESOURCE)
         self._sets.add_handler(lambda old, new: self._queue.add(meta.key(new or old or {})))
         self._revisions = context.informers.informer(REVISIONS)

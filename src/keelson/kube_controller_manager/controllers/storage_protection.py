@@ -26,10 +26,11 @@ class _Protection(ABC):
     name: str
     account: str
     resource: str
+    queue: str
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(self.queue)
         self._objects = context.informers.informer(self.resource)
         self._objects.add_handler(self._changed)
         self._finalizer = volume_claims.PROTECTIONS[self.resource]
@@ -78,6 +79,7 @@ class PersistentVolumeClaimProtectionController(_Protection):
     name = "persistentvolumeclaim-protection-controller"
     account = "pvc-protection-controller"
     resource = CLAIMS
+    queue = "pvcprotection"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -125,6 +127,7 @@ class PersistentVolumeProtectionController(_Protection):
     name = "persistentvolume-protection-controller"
     account = "pv-protection-controller"
     resource = VOLUMES
+    queue = "pvprotection"
 
     async def _is_used(self, obj: Object) -> bool:
         return bool((obj.get("status") or {}).get("phase") == "Bound")

@@ -22,7 +22,7 @@ class TaintEvictionController:
         self._context = context
         self._client = context.client
         self._recorder = context.recorder(self.name)
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("noexec_taint_pod")
         self._nodes = context.informers.informer("nodes")
         self._pods = context.informers.informer("pods")
         self._pods.store.add_index("node", lambda pod: [str((pod.get("spec") or {}).get("nodeName") or "")])

@@ -41,7 +41,7 @@ class TtlAfterFinishedController:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("ttl_jobs_to_delete")
         self._jobs = context.informers.informer(RESOURCE)
         self._jobs.add_handler(self._changed)
 

@@ -24,7 +24,7 @@ class ValidatingAdmissionPolicyStatusController:
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._queue = WorkQueue()
+        self._queue = WorkQueue("validatingadmissionpolicy-status")
         self._policies = context.informers.informer(_POLICIES)
         self._definitions = context.informers.informer("customresourcedefinitions.apiextensions.k8s.io")
         self._policies.add_handler(lambda old, new: self._queue.add(meta.name(new or old or {})))

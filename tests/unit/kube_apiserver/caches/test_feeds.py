@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
+from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Indexer, Item
 from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.caches.watchers import Watcher
-from keelson.kube_apiserver.histograms import Histogram
 from keelson.storage import errors
 from keelson.storage.memory import MemoryStore
 from keelson.storage.stores import Batch, Page, Watch

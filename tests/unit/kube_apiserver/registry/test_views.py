@@ -12,11 +12,11 @@ import pytest
 
 from keelson.api import errors
 from keelson.api.errors import StatusError
+from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.caches.selections import Selection
 from keelson.kube_apiserver.caches.watchers import Watcher
-from keelson.kube_apiserver.histograms import Histogram
 from keelson.kube_apiserver.registry.views import Shown, VersionedIndexer, View
 from keelson.storage.memory import MemoryStore
 

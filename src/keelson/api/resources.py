@@ -7,7 +7,7 @@ discovery, routing, storage and the clients; the schema of a kind comes from `sc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -32,15 +32,15 @@ class Resource:
     verbs: tuple[str, ...] = VERBS
     storage_prefix: str = ""
 
-    @property
-    def api_version(self) -> str:
-        """The `apiVersion` of its objects: "v1" or "group/version"."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+    api_version: str = field(init=False, compare=False)
+    """The `apiVersion` of its objects: "v1" or "group/version"."""
+    qualified: str = field(init=False, compare=False)
+    """The name that `lookup` takes: "pods" or "deployments.apps"."""
 
-    @property
-    def qualified(self) -> str:
-        """The name that `lookup` takes: "pods" or "deployments.apps"."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+    def __post_init__(self) -> None:
+        # Asked for many times in each request.
+        object.__setattr__(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
+        object.__setattr__(self, "qualified", f"{self.plural}.{self.group}" if self.group else self.plural)
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path below the server's root. Without `namespace` it spans all namespaces."""

@@ -25,6 +25,7 @@ class Certificates:
     """CertificateApproval, CertificateSigning, CertificateSubjectRestriction, and who the requester is."""
 
     name = "Certificates"
+    subjects = frozenset({_RESOURCE})
 
     def __init__(self, authorizer: Authorizer, disabled: Collection[str] = ()) -> None:
         """`disabled` may name the three plugins that this is made of."""

@@ -17,6 +17,7 @@ class DefaultStorageClass:
     """The plugin."""
 
     name = "DefaultStorageClass"
+    subjects = frozenset({"persistentvolumeclaims"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
@@ -37,6 +38,7 @@ class DefaultIngressClass:
     """The plugin."""
 
     name = "DefaultIngressClass"
+    subjects = frozenset({"ingresses.networking.k8s.io"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

@@ -51,6 +51,7 @@ class TaintNodesByCondition:
     """A new node takes no pods before it said that it is ready."""
 
     name = "TaintNodesByCondition"
+    subjects = frozenset({"nodes"})
 
     async def mutate(self, attributes: Attributes) -> None:
         """Add the not-ready taint."""

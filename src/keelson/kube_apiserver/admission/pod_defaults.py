@@ -36,6 +36,7 @@ class DefaultTolerationSeconds:
     """A pod outlives five minutes of its node's silence, unless it says otherwise."""
 
     name = "DefaultTolerationSeconds"
+    subjects = frozenset({"pods"})
 
     async def mutate(self, attributes: Attributes) -> None:
         """Add the two tolerations where nothing tolerates those taints yet; an update may not lose them either."""
@@ -62,6 +63,7 @@ class Priority:
     """Reads priority classes; writes spec.priority and preemptionPolicy of pods; keeps the global default single."""
 
     name = "Priority"
+    subjects = frozenset({"pods", _CLASSES})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
@@ -125,6 +127,7 @@ class RuntimeClass:
     """Reads runtime classes; writes a pod's overhead, node selector and tolerations (KEP-585, KEP-688)."""
 
     name = "RuntimeClass"
+    subjects = frozenset({"pods"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
@@ -190,6 +193,7 @@ class PodTopologyLabels:
     """
 
     name = "PodTopologyLabels"
+    subjects = frozenset({"pods"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

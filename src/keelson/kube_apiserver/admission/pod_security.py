@@ -79,6 +79,7 @@ class PodSecurity:
     """The plugin."""
 
     name = "PodSecurity"
+    subjects = frozenset({"pods", "namespaces", *_TEMPLATES})
 
     def __init__(self, lookups: Lookups, settings: Settings | None = None) -> None:
         self._lookups = lookups

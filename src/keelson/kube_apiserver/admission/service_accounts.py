@@ -32,6 +32,7 @@ class ServiceAccounts:
     """Reads service accounts; writes spec.serviceAccountName, volumes, mounts and imagePullSecrets of pods."""
 
     name = "ServiceAccount"
+    subjects = frozenset({"pods"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

@@ -16,6 +16,7 @@ class StorageObjectInUseProtection:
     """What is in use is not removed before it no longer is (KEP-498)."""
 
     name = "StorageObjectInUseProtection"
+    subjects = frozenset(volume_claims.PROTECTIONS)
 
     async def mutate(self, attributes: Attributes) -> None:
         """Give a new object its finalizer."""
@@ -33,6 +34,7 @@ class PersistentVolumeClaimResize:
     """A bound claim grows where its class allows it."""
 
     name = "PersistentVolumeClaimResize"
+    subjects = frozenset({"persistentvolumeclaims"})
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -30,6 +31,9 @@ _ANY = {"*/*": _JSON, "application/*": _JSON, _JSON: _JSON}
 # What a client asks for to what it gets.
 _FORMS = {**_ANY, swagger.MEDIA_TYPE: swagger.MEDIA_TYPE, swagger.DEPRECATED_MEDIA_TYPE: swagger.MEDIA_TYPE}
 _LEVEL = 5
+# What of a Swagger document is made in pieces, and how many custom resources a piece is of.
+_PARTS = ("paths", "definitions")
+_STEP = 10
 
 
 class _Content(NamedTuple):
@@ -37,7 +41,7 @@ class _Content(NamedTuple):
 
     resources: list[Resource]
     # By (group, version, kind): the structural schema and the kind of lists.
-    customs: dict[tuple[str, str, str], tuple[Mapping[str, Any], str]]
+    customs: dict[tuple[str, str, str], tuple[bytes, str]]
     # Of aggregated servers: entries of the index of v3, and parts of the document of v2.
     entries: Mapping[str, Mapping[str, str]]
     parts: Sequence[Mapping[str, Any]]
@@ -66,6 +70,8 @@ class OpenApi:
         self._generation = (-1, -1)
         self._kept: dict[tuple[str, str], tuple[bytes, str]] = {}
         self._making: dict[str, asyncio.Lock] = {}
+        # By path and media type: what is being made, for all who wait for it.
+        self._tasks: dict[tuple[str, str], asyncio.Task[tuple[bytes, str] | None]] = {}
 
     async def handle(self, request: Request, info: RequestInfo, _user: User) -> Response:
         """The index or a document. Raises StatusError 404, 405, 406."""
@@ -92,6 +98,17 @@ class OpenApi:
             if found is None:
                 raise errors.unavailable("the aggregated server's document can't be fetched now")
             return found
+        task = self._tasks.get((path, media_type))
+        if task is None:
+            task = self._tasks[path, media_type] = asyncio.create_task(self._make(path, media_type, parts))
+            task.add_done_callback(lambda _done: self._tasks.pop((path, media_type), None))
+        # Who leaves does not take the document away from those who come after.
+        found = await asyncio.shield(task)
+        if found is None:
+            raise errors.path_not_found()
+        return found
+
+    async def _make(self, path: str, media_type: str, parts: Sequence[Mapping[str, Any]]) -> tuple[bytes, str] | None:
         # One lock for all forms: two of them at once would need the memory of both.
         lock = self._making.setdefault(path, asyncio.Lock())
         async with lock:
@@ -102,12 +119,14 @@ class OpenApi:
             kept = self._kept.get((path, media_type))
             if kept is not None:
                 return kept
-            made = await asyncio.to_thread(_packed, path, media_type, self._content(parts))
+            content = self._content(parts)
+            if path == "v2":
+                made: tuple[bytes, str] | None = await _swagger(media_type, content)
+            else:
+                made = await asyncio.to_thread(_packed, path, content)
             if made is None:
-                # Whoever waits for the lock finds nothing either, and may have removed it already.
                 self._making.pop(path, None)
-                raise errors.path_not_found()
-            if generation == self._now():
+            elif generation == self._now():
                 self._kept[path, media_type] = made
             return made
 
@@ -127,25 +146,93 @@ class OpenApi:
         return _Content(list(self._catalogue.resources()), customs, self._others.entries(), parts)
 
 
-def _packed(path: str, media_type: str, content: _Content) -> tuple[bytes, str] | None:
-    body = _made(path, media_type, content)
+async def _swagger(media_type: str, content: _Content) -> tuple[bytes, str]:
+    """The document of everything, compressed, and its ETag.
+
+    It is made piece by piece: with hundreds of CRDs it takes seconds, in which the process may have to end, and nobody
+    has the memory for all of it as values.
+    """
+    from keelson.api import openapi
+
+    custom = [each for each in content.resources if (each.group, each.version, each.kind) in content.customs]
+    base = await asyncio.to_thread(_swagger_base, media_type, content)
+    pieces = {field: [found] for field, found in base.items()}
+    common = await asyncio.to_thread(openapi.components.common_properties, v3=False) if custom else {}
+    for first in range(0, len(custom), _STEP):
+        some = custom[first : first + _STEP]
+        keys = [(each.group, each.version, each.kind) for each in some]
+        customs = {key: openapi.Custom(*content.customs[key]) for key in keys}
+        made = await asyncio.to_thread(_swagger_pieces, media_type, some, customs, common)
+        for field, found in made.items():
+            pieces[field].append(found)
+    return await asyncio.to_thread(_swagger_packed, media_type, pieces)
+
+
+def _swagger_base(media_type: str, content: _Content) -> dict[str, bytes]:
+    """The pieces of `paths` and `definitions` of what is no CRD's."""
+    from keelson.api import openapi
+
+    built_in = [each for each in content.resources if (each.group, each.version, each.kind) not in content.customs]
+    release = versions.info()["gitVersion"]
+    document = openapi.swagger(built_in, release=release, custom_kinds=bool(content.customs))
+    for part in content.parts:
+        openapi.merge(document, part)
+    return {field: _piece(media_type, field, document[field]) for field in _PARTS}
+
+
+def _swagger_pieces(
+    media_type: str, some: Sequence[Resource], customs: Mapping[Any, Any], common: Mapping[str, Any]
+) -> dict[str, bytes]:
+    from keelson.api import openapi
+
+    made = openapi.swagger_of(some, customs, common)
+    return {field: _piece(media_type, field, made[field]) for field in _PARTS}
+
+
+def _piece(media_type: str, field: str, value: Mapping[str, Any]) -> bytes:
+    # In JSON the members of an object, without its braces.
+    return swagger.part(field, value) if media_type == swagger.MEDIA_TYPE else orjson.dumps(value)[1:-1]
+
+
+def _swagger_packed(media_type: str, pieces: Mapping[str, Sequence[bytes]]) -> tuple[bytes, str]:
+    from keelson.api import openapi
+
+    rest = openapi.swagger((), release=versions.info()["gitVersion"])
+    for field in _PARTS:
+        del rest[field]
+    body = swagger.joined(rest, pieces) if media_type == swagger.MEDIA_TYPE else _json_joined(rest, pieces)
+    packer, digest = zlib.compressobj(_LEVEL, wbits=zlib.MAX_WBITS | 16), hashlib.sha512()
+    packed = []
+    for each in body:
+        digest.update(each)
+        packed.append(packer.compress(each))
+    return b"".join([*packed, packer.flush()]), f'"{digest.hexdigest().upper()}"'
+
+
+def _json_joined(rest: Mapping[str, Any], pieces: Mapping[str, Sequence[bytes]]) -> Iterator[bytes]:
+    yield orjson.dumps(rest)[:-1]
+    for field, found in pieces.items():
+        yield b',"%b":{' % field.encode()
+        for index, each in enumerate(filter(None, found)):
+            yield b"," + each if index else each
+        yield b"}"
+    yield b"}"
+
+
+def _packed(path: str, content: _Content) -> tuple[bytes, str] | None:
+    body = _made(path, content)
     if body is None:
         return None
     return gzip.compress(body, _LEVEL, mtime=0), f'"{hashlib.sha512(body).hexdigest().upper()}"'
 
 
-def _made(path: str, media_type: str, content: _Content) -> bytes | None:
+def _made(path: str, content: _Content) -> bytes | None:
     # The generator of documents is needed only by those who ask for one.
     from keelson.api import openapi
 
     resources = content.resources
     customs = {key: openapi.Custom(*custom) for key, custom in content.customs.items()}
     release = versions.info()["gitVersion"]
-    if path == "v2":
-        document = openapi.swagger(resources, release=release, customs=customs)
-        for part in content.parts:
-            openapi.merge(document, part)
-        return swagger.document(document) if media_type == swagger.MEDIA_TYPE else orjson.dumps(document)
     if path == "v3":
         index = openapi.index_v3(resources, customs)
         return orjson.dumps({"paths": dict(sorted({**index["paths"], **content.entries}.items()))})

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from keelson.api import openapi
-from keelson.api.openapi import merging
+from keelson.api.openapi import components, merging
 from keelson.api.resources import BUILT_IN, Resource
 
 CRON_TAB = Resource(
@@ -15,7 +15,7 @@ CRON_TAB = Resource(
 )
 CUSTOMS = {
     ("stable.example.com", "v1", "CronTab"): openapi.Custom(
-        {"type": "object", "properties": {"spec": {"type": "object", "nullable": True}}}, "CronTabList"
+        b'{"type":"object","properties":{"spec":{"type":"object","nullable":true}}}', "CronTabList"
     )
 }
 
@@ -75,7 +75,7 @@ def test_the_index_changes_with_what_is_served() -> None:
     assert plain["api/v1"]["serverRelativeURL"].startswith("/openapi/v3/api/v1?hash=")
     custom = openapi.index_v3([*BUILT_IN, CRON_TAB], CUSTOMS)["paths"]
     assert custom["apis/apps/v1"] == plain["apis/apps/v1"]
-    other = {key: openapi.Custom({"type": "object"}, "CronTabList") for key in CUSTOMS}
+    other = {key: openapi.Custom(b'{"type":"object"}', "CronTabList") for key in CUSTOMS}
     changed = openapi.index_v3([*BUILT_IN, CRON_TAB], other)["paths"]
     assert changed["apis/stable.example.com/v1"] != custom["apis/stable.example.com/v1"]
 
@@ -92,7 +92,11 @@ def test_custom_resources_are_described() -> None:
 
 
 def test_swagger_is_whole() -> None:
-    document = openapi.swagger([*BUILT_IN, CRON_TAB], release="v1.36.0", customs=CUSTOMS)
+    document = openapi.swagger(BUILT_IN, release="v1.36.0", custom_kinds=True)
+    for field, more in openapi.swagger_of([CRON_TAB], CUSTOMS, components.common_properties(v3=False)).items():
+        assert more
+        assert not set(more) & set(document[field])
+        document[field].update(more)
     assert {r.removeprefix("#/definitions/") for r in references(document)} <= set(document["definitions"])
     custom = document["definitions"]["com.example.stable.v1.CronTab"]
     assert "nullable" not in str(custom)
@@ -102,9 +106,9 @@ def test_swagger_is_whole() -> None:
 
 def test_swagger_lets_a_kind_be_that_keeps_unknown_fields() -> None:
     loose = {
-        key: openapi.Custom({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, "") for key in CUSTOMS
+        key: openapi.Custom(b'{"type":"object","x-kubernetes-preserve-unknown-fields":true}', "") for key in CUSTOMS
     }
-    document = openapi.swagger([CRON_TAB], release="v1.36.0", customs=loose)
+    document = openapi.swagger_of([CRON_TAB], loose, {})
     assert document["definitions"]["com.example.stable.v1.CronTab"] == {
         "type": "object",
         "x-kubernetes-group-version-kind": [{"group": "stable.example.com", "version": "v1", "kind": "CronTab"}],

@@ -114,27 +114,28 @@ _ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
 _V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
 
 
-def custom(group: str, version: str, kind: str, schema: Node, *, v3: bool) -> dict[str, Any]:
-    """The definition of a custom kind from its structural schema."""
+def common_properties(*, v3: bool) -> dict[str, Any]:
+    """What every object has, told in the words that built-in kinds have for it."""
+    refer = reference_v3 if v3 else reference_v2
+    prose = descriptions()[_ANY_KIND]
+    return {
+        key: _translate(child, prose.get(key, ""), refer, wrap=v3)
+        for key, child in definitions()[_ANY_KIND]["properties"].items()
+        if key in ("apiVersion", "kind", "metadata")
+    }
+
+
+def custom(group: str, version: str, kind: str, schema: Node, common: Mapping[str, Any], *, v3: bool) -> dict[str, Any]:
+    """The definition of a custom kind from its structural schema and `common_properties`."""
     kinds = [{"group": group, "version": version, "kind": kind}]
     if not v3 and schema.get("x-kubernetes-preserve-unknown-fields"):
         # Were any property named, readers of Swagger 2.0 would refuse all others.
         return {"type": "object", "x-kubernetes-group-version-kind": kinds}
-    refer = reference_v3 if v3 else reference_v2
     result = dict(schema) if v3 else _plain(schema)
-    properties = {
-        **result.get("properties", {}),
-        # What every object has is told in the words that built-in kinds have for it.
-        **{
-            key: _translate(child, descriptions()[_ANY_KIND].get(key, ""), refer, wrap=v3)
-            for key, child in definitions()[_ANY_KIND]["properties"].items()
-            if key in ("apiVersion", "kind", "metadata")
-        },
-    }
     return {
         **result,
         "type": "object",
-        "properties": properties,
+        "properties": {**result.get("properties", {}), **common},
         "x-kubernetes-group-version-kind": kinds,
     }
 

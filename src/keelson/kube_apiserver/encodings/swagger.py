@@ -11,8 +11,8 @@ YAML, and JSON is YAML. What Swagger 2.0 has no field for is left out. Wire form
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -161,8 +161,10 @@ def _named(field: _Field, name: str, value: Any) -> bytes:
     return field.tag + _varint(len(pair)) + pair
 
 
-def encode(message: str, value: Any) -> bytes:
+def encode(message: str, value: Any, *, told_before: bool = True) -> bytes:
     """A value of a Swagger document as a message of this name, such as "Schema"."""
+    if told_before and message == "ParametersItem":
+        return _told_before(orjson.dumps(value))
     special = _SPECIAL.get(message)
     if special is not None:
         return special(value)
@@ -181,6 +183,27 @@ def encode(message: str, value: Any) -> bytes:
         elif shape.members is not None:
             parts.append(_named(shape.members, name, child))
     return b"".join(parts)
+
+
+def _repeated(value: bytes) -> bytes:
+    return encode("ParametersItem", orjson.loads(value), told_before=False)
+
+
+# Every path repeats the parameters of every other.
+_told_before = lru_cache(maxsize=256)(_repeated)
+
+
+def part(field: str, value: Mapping[str, Any]) -> bytes:
+    """Some members of a Document's `paths` or `definitions`: parts can be put one after the other."""
+    return encode(_shapes()["Document"].fields[field].type, value)
+
+
+def joined(swagger: Mapping[str, Any], parts: Mapping[str, Sequence[bytes]]) -> Iterator[bytes]:
+    """The Document of a value without its `paths` and `definitions`, which are given in parts."""
+    yield encode("Document", swagger)
+    for field, found in parts.items():
+        yield _shapes()["Document"].fields[field].tag + _varint(sum(map(len, found)))
+        yield from found
 
 
 def document(swagger: Mapping[str, Any]) -> bytes:

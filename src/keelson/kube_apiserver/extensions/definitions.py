@@ -7,6 +7,7 @@ ends them, because every object may look different now.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -33,7 +34,7 @@ RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class _Held(NamedTuple):
-    """What is served of one CRD, and the part of the CRD that it was made of."""
+    """What is served of one CRD, and a digest of the part of the CRD that it was made of."""
 
     source: bytes
     served: list[Served]
@@ -112,7 +113,8 @@ class Definitions:
         if definition is None or not names.is_served(definition):
             self._drop(name)
             return
-        source = orjson.dumps([meta.uid(definition), definition["spec"], names.accepted(definition)])
+        made_of = orjson.dumps([meta.uid(definition), definition["spec"], names.accepted(definition)])
+        source = hashlib.blake2b(made_of, digest_size=16).digest()
         held = self._held.get(name)
         if held is None or held.source != source:
             self._drop(name)

@@ -10,8 +10,11 @@ webhook, each version is a view of its own (`registry.views`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
+
+import orjson
 
 from keelson.api import conformance, defaults, schemas
 from keelson.api.meta import Object
@@ -66,17 +69,53 @@ def _open_api(version: Object) -> Object:
 MakeView = Callable[[Object, Callable[[Object], Object], Shown], View]
 
 
+class Shapes(Mapping[str, Schema]):
+    """The schemas of a CRD's versions by API version, each compiled when it is first asked for.
+
+    Of hundreds of CRDs few have objects, and a compiled schema takes ten times the room of its text.
+    """
+
+    def __init__(self, definition: Object) -> None:
+        spec = definition["spec"]
+        self._keeps_unknown = bool(spec.get("preserveUnknownFields"))
+        self._texts = {f"{spec['group']}/{each['name']}": orjson.dumps(_open_api(each)) for each in spec["versions"]}
+        self._made: dict[str, Schema] = {}
+
+    def __getitem__(self, api_version: str) -> Schema:
+        made = self._made.get(api_version)
+        if made is None:
+            made = schemas.structural(orjson.loads(self._texts[api_version]))
+            _prune_defaults(made)
+            if self._keeps_unknown:
+                _keep_unknown(made)
+            self._made[api_version] = made
+        return made
+
+    def __contains__(self, api_version: object) -> bool:
+        return api_version in self._texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def text(self, api_version: str) -> bytes:
+        """A version's `openAPIV3Schema` as JSON."""
+        return self._texts[api_version]
+
+
 class Reader:
     """Brings objects that come out of the store into the shape of the version that they say they have."""
 
-    def __init__(self, definition: Object, by_version: Mapping[str, Schema]) -> None:
-        group, stored = definition["spec"]["group"], stored_version(definition)
-        self._by_version = {f"{group}/{name}": schema for name, schema in by_version.items()}
-        self._stored_schema = by_version[stored]
+    def __init__(self, shapes: Shapes, stored: str) -> None:
+        self._shapes = shapes
+        self._stored = stored
 
     def __call__(self, obj: Object) -> Object:
         """The object, pruned and defaulted in place; what of its metadata has a wrong type goes."""
-        schema = self._by_version.get(obj.get("apiVersion") or "", self._stored_schema)
+        version: str = obj.get("apiVersion") or ""
+        schema = self._shapes[version if version in self._shapes else self._stored]
         conformance.shape_metadata(obj, schema.properties["metadata"], salvage=True)
         # Objects older than generations have the first.
         if isinstance(metadata := obj.get("metadata"), dict):
@@ -91,21 +130,21 @@ def _by_webhook(definition: Object) -> bool:
     return bool(conversion.get("strategy") == "Webhook")
 
 
-def _renamed(api_version: str, schema: Schema | None) -> Callable[[Object], Object]:
-    """Conversion "None" to a version; `schema` prunes, None where there is nothing that it could prune."""
+def _renamed(api_version: str, shapes: Shapes | None) -> Callable[[Object], Object]:
+    """Conversion "None" to a version; `shapes` prune, None where there is nothing that they could prune."""
 
     def convert(obj: Object) -> Object:
         converted = {**obj, "apiVersion": api_version}
-        if schema is not None:
-            conformance.prune(converted, schema, salvage=True)
+        if shapes is not None:
+            conformance.prune(converted, shapes[api_version], salvage=True)
         return converted
 
     return convert
 
 
-def _plain_conversion(by_api_version: Mapping[str, Schema]) -> Convert:
+def _plain_conversion(shapes: Shapes) -> Convert:
     async def convert(obj: Object, api_version: str) -> Object:
-        return _renamed(api_version, by_api_version[api_version])(obj)
+        return _renamed(api_version, shapes)(obj)
 
     return convert
 
@@ -145,13 +184,9 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
     spec = definition["spec"]
     versions: list[Object] = spec["versions"]
     stored = stored_version(definition)
-    compiled = {version["name"]: schemas.structural(_open_api(version)) for version in versions}
-    for schema in compiled.values():
-        _prune_defaults(schema)
-        if spec.get("preserveUnknownFields"):
-            _keep_unknown(schema)
-    shapes = {version["name"]: _open_api(version) for version in versions}
-    reader = Reader(definition, compiled)
+    shapes = Shapes(definition)
+    there = f"{spec['group']}/{stored}"
+    reader = Reader(shapes, there)
     webhook = spec["conversion"]["webhook"] if _by_webhook(definition) and len(versions) > 1 else None
     indexed = tuple(
         dict.fromkeys(
@@ -159,7 +194,6 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
         )
     )
     list_kind = names.accepted(definition)["listKind"]
-    by_api_version = {f"{spec['group']}/{name}": schema for name, schema in compiled.items()}
     found = []
     for version in versions:
         if not version.get("served"):
@@ -167,38 +201,39 @@ def served(definition: Object, root: str, make_view: MakeView) -> list[Served]:
         resource = _resource(definition, version)
         prefix = f"{root}{resource.storage_prefix}/"
         view, conversion, alike = None, None, True
-        convert: Convert = _plain_conversion(by_api_version)
+        convert: Convert = _plain_conversion(shapes)
         if webhook is not None:
             fields = selectable_fields.of(resource, {"selectableFields": version.get("selectableFields") or ()})
-            there = f"{spec['group']}/{stored}"
             view = make_view(webhook, reader, Shown(prefix, resource.api_version, there, resource.kind, fields))
             convert = view.converted
         elif len(versions) > 1:
             # Objects may still be stored in any version: only where all have one shape nothing is left to prune.
-            alike = all(shape == shapes[version["name"]] for shape in shapes.values())
+            own = shapes.text(resource.api_version)
+            alike = all(shapes.text(each) == own for each in shapes)
             conversion = Conversion(
-                to_stored=_renamed(
-                    f"{spec['group']}/{stored}",
-                    None if shapes[stored] == shapes[version["name"]] else compiled[stored],
-                ),
-                from_stored=_renamed(resource.api_version, None if alike else compiled[version["name"]]),
+                to_stored=_renamed(there, None if shapes.text(there) == own else shapes),
+                from_stored=_renamed(resource.api_version, None if alike else shapes),
             )
         found.append(
             Served(
                 resource=resource,
-                schema=compiled[version["name"]],
+                shape=partial(shapes.__getitem__, resource.api_version),
                 # A view's items are in its own version already.
                 stored_api_version=f"{spec['group']}/{stored if view is None else version['name']}",
                 prefix=prefix,
                 list_kind=list_kind,
                 conversion=conversion,
                 custom=True,
-                extras={**_extras(definition, version), "storedVersion": stored},
+                extras={
+                    **_extras(definition, version),
+                    "openAPIV3Schema": shapes.text(resource.api_version),
+                    "storedVersion": stored,
+                },
                 reader=reader,
                 indexed=indexed if view is None else (),
                 view=view,
                 renames_only=alike,
-                versions=None if alike and view is None else OwnedVersions(by_api_version, convert),
+                versions=None if alike and view is None else OwnedVersions(shapes, convert),
             )
         )
     return found
@@ -228,7 +263,7 @@ def _can_be_printed(columns: list[Object]) -> bool:
 
 
 def _extras(definition: Object, version: Object) -> dict[str, Any]:
-    extras: dict[str, Any] = {"openAPIV3Schema": _open_api(version), "storage": bool(version.get("storage"))}
+    extras: dict[str, Any] = {"storage": bool(version.get("storage"))}
     if version.get("deprecated"):
         extras["deprecationWarning"] = version.get("deprecationWarning") or _deprecation(definition, version)
     if version.get("selectableFields"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -54,7 +54,8 @@ class Served:
     """One resource of one version."""
 
     resource: Resource
-    schema: Schema
+    # Makes the schema when it is first asked for: of many custom resources few are in use.
+    shape: Callable[[], Schema]
     stored_api_version: str
     prefix: str
     list_kind: str
@@ -79,6 +80,11 @@ class Served:
     # Pieces of its lists by media type (see listed_pieces), and how many lists would rather have been protobuf.
     pieces: dict[str, Pieces] = field(default_factory=dict)
     protobuf_wanted: int = 0
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What its objects look like."""
+        return self.shape()
 
     @property
     def is_plain(self) -> bool:
@@ -220,7 +226,7 @@ def _built_in(resource: Resource, root: str) -> Served:
     deprecation = _DEPRECATED.get((resource.api_version, resource.kind))
     return Served(
         resource=resource,
-        schema=schemas.of(resource),
+        shape=partial(schemas.of, resource),
         stored_api_version=conversion.stored if conversion is not None else resource.api_version,
         prefix=f"{root}{resource.storage_prefix}/" if stored else "",
         list_kind=f"{resource.kind}List",

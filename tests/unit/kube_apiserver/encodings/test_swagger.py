@@ -145,3 +145,17 @@ def test_other_forms_of_swagger() -> None:
 def test_an_invalid_document_is_refused() -> None:
     with pytest.raises(KeyError):
         swagger.document({"securityDefinitions": {"new": {"type": "unheard of"}}})
+
+
+def test_a_document_in_parts_is_the_document() -> None:
+    parameter = {"name": "pretty", "in": "query", "type": "string", "uniqueItems": True}
+    item = {"get": {"operationId": "a", "parameters": [parameter, parameter], "responses": {}}}
+    rest = {"swagger": "2.0", "info": {"title": "t", "version": "v"}}
+    paths = [{"/a": item}, {"/b": item}]
+    definitions = [{"A": {"type": "object"}}, {"B": {"type": "string"}}]
+    parts = {
+        "paths": [swagger.part("paths", each) for each in paths],
+        "definitions": [swagger.part("definitions", each) for each in definitions],
+    }
+    whole = {**rest, "paths": {**paths[0], **paths[1]}, "definitions": {**definitions[0], **definitions[1]}}
+    assert decoded("Document", b"".join(swagger.joined(rest, parts))) == decoded("Document", swagger.document(whole))

@@ -166,6 +166,13 @@ ROWS: dict[str, tuple[str, str, str, Lines, Any]] = {
     "a node lists secrets": _get("node:n1", "/api/v1/namespaces/default/secrets"),
     "a node reads another's lease": _get("node:n1", f"{_LEASES}/n2"),
     "a node reads another node": _get("node:n1", "/api/v1/nodes/n2"),
+    "a node reads an attachment": _get("node:n1", "/apis/storage.k8s.io/v1/volumeattachments/none"),
+    "a node lists attachments": _get("node:n1", "/apis/storage.k8s.io/v1/volumeattachments"),
+    "a node reads a slice": _get("node:n1", "/apis/resource.k8s.io/v1/resourceslices/none"),
+    "a node lists slices": _get("node:n1", "/apis/resource.k8s.io/v1/resourceslices"),
+    "a node lists its slices": _get(
+        "node:n1", "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn2"
+    ),
     "a node lists pods": _get("node:n1", "/api/v1/pods"),
     # impersonation, unconstrained
     "admin as bob": _me("admin", "User: bob"),

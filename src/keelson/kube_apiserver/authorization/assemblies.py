@@ -24,6 +24,15 @@ _GROUP = "rbac.authorization.k8s.io"
 POLICY = (f"roles.{_GROUP}", f"clusterroles.{_GROUP}", f"rolebindings.{_GROUP}", f"clusterrolebindings.{_GROUP}")
 
 
+# What the mode Node decides by, in the order in which it takes them.
+_OF_NODES = (
+    "pods",
+    "persistentvolumes",
+    "volumeattachments.storage.k8s.io",
+    "resourceslices.resource.k8s.io",
+)
+
+
 class Assembly:
     """The authorizers of one server. `rbac` is None where that mode is not among them."""
 
@@ -65,9 +74,8 @@ class Assembly:
                 case "RBAC":
                     made = self.rbac = Rbac(*(self._collection(name) for name in POLICY))
                 case "Node":
-                    watched = ("pods", "persistentvolumeclaims", "persistentvolumes")
-                    pods, claims, volumes = (self._collection(name) for name in watched)
-                    made = Nodes(pods, claims, volumes, policies.node_rules())
+                    pods, volumes, attachments, slices = map(self._collection, _OF_NODES)
+                    made = Nodes(pods, volumes, attachments, slices, policies.node_rules())
                 case "ABAC":
                     if not self._policies:
                         raise ConfigurationError("authorization-mode ABAC's authorization policy file not passed")
@@ -84,7 +92,7 @@ class Assembly:
         """The resources without whose caches nothing can be decided."""
         return [
             *(POLICY if "RBAC" in self.modes else ()),
-            *(("pods", "persistentvolumes") if "Node" in self.modes else ()),
+            *(_OF_NODES if "Node" in self.modes else ()),
         ]
 
     def reload(self) -> None:

@@ -89,10 +89,14 @@ def _volume(volume: Mapping[str, Any], namespace: str, pod: str) -> Iterator[Ref
 class Nodes:
     """The mode Node. `rules` are those of the default role system:node."""
 
-    def __init__(self, pods: Collection, claims: Collection, volumes: Collection, rules: list[Rule]) -> None:
+    def __init__(
+        self, pods: Collection, volumes: Collection, attachments: Collection, slices: Collection, rules: list[Rule]
+    ) -> None:
         self._pods = pods
-        self._claims = claims
         self._volumes = volumes
+        self._attachments = attachments
+        self._slices = slices
+        self._slice_field = slices.indexer.fields.index("spec.nodeName")
         self._rules = rules
         self._of_pod: dict[str, tuple[str, frozenset[Reference]]] = {}
         # How many pods of a node refer to a thing.
@@ -144,6 +148,9 @@ class Nodes:
         refused = self._refused(node, info)
         if refused:
             return Verdict(None, refused)
+        if (info.group, info.resource) == ("resource.k8s.io", "resourceslices"):
+            # What is the node's own it may change in every way; no role says so.
+            return Verdict(True)
         return Verdict(any(allows(rule, info) for rule in self._rules) or None)
 
     def allows_any_name(self, user: User, info: RequestInfo) -> bool:
@@ -174,6 +181,10 @@ class Nodes:
                 return "can only access node lease with the same name as the requesting node"
         if group == "storage.k8s.io" and resource == "csinodes" and info.verb != "create" and info.name != node:
             return "can only access CSINode with the same name as the requesting node"
+        if group == "storage.k8s.io" and resource == "volumeattachments":
+            return self._attachment_refused(node, info)
+        if group == "resource.k8s.io" and resource == "resourceslices":
+            return self._slice_refused(node, info)
         reads = info.verb in ("get", "list", "watch")
         if group == "" and resource == "nodes" and not sub and reads and info.name != node:
             what = f"'{info.name}'" if info.name else "all nodes"
@@ -199,6 +210,35 @@ class Nodes:
                 return ""
         return f"no relationship found between node '{node}' and this object"
 
+    def _attachment_refused(self, node: str, info: RequestInfo) -> str:
+        if info.verb != "get" or info.subresource:
+            return "can only get individual resources of this type"
+        item = self._attachments.items.get(f"{self._attachments.prefix}{info.name}")
+        spec = {} if item is None else item.object("storage.k8s.io/v1", "VolumeAttachment").get("spec") or {}
+        if spec.get("nodeName") == node:
+            return ""
+        return f"no relationship found between node '{node}' and this object"
+
+    def _slice_refused(self, node: str, info: RequestInfo) -> str:
+        if info.subresource:
+            return "cannot authorize ResourceSlice subresources"
+        if info.verb in ("list", "watch", "deletecollection"):
+            if _selected_node(info) != node:
+                return "can only list/watch/deletecollection resourceslices with nodeName field selector"
+            return ""
+        if info.verb == "create":
+            # Whose slice it is to be, NodeRestriction sees.
+            return ""
+        if info.verb not in ("get", "update", "patch", "delete"):
+            return (
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+                "delete, deletecollection"
+            )
+        item = self._slices.items.get(f"{self._slices.prefix}{info.name}")
+        if item is not None and item.fields[self._slice_field] == node:
+            return ""
+        return f"no relationship found between node '{node}' and this object"
+
     def _pods_refused(self, node: str, info: RequestInfo) -> str:
         if info.verb == "get":
             item = self._pods.items.get(f"{self._pods.prefix}{info.namespace}/{info.name}")
@@ -206,11 +246,14 @@ class Nodes:
             if item is None or item.fields[self._node_field] == node:
                 return ""
             return "can only get pods that are bound to the node"
-        if info.verb in ("list", "watch"):
-            try:
-                selected = field_selectors.parse(info.field_selector).exact("spec.nodeName")
-            except field_selectors.FieldSelectorError:
-                selected = None
-            if selected != node:
-                return "can only list/watch pods with spec.nodeName field selector"
+        if info.verb in ("list", "watch") and _selected_node(info) != node:
+            return "can only list/watch pods with spec.nodeName field selector"
         return ""
+
+
+def _selected_node(info: RequestInfo) -> str | None:
+    """The one node whose objects a request selects, None where it selects others too."""
+    try:
+        return field_selectors.parse(info.field_selector).exact("spec.nodeName")
+    except field_selectors.FieldSelectorError:
+        return None

@@ -51,9 +51,12 @@ def _fill(collection: Collection, *objects: dict[str, Any]) -> None:
 def _authorizer(pods: Collection | None = None) -> Nodes:
     pods = Collection("/pods/", Indexer(("spec.nodeName",))) if pods is None else pods
     volumes = Collection("/volumes/", Indexer(()))
-    made = Nodes(pods, Collection("/claims/", Indexer(())), volumes, policies.node_rules())
+    attachments, slices = Collection("/attachments/", Indexer(())), Collection("/slices/", Indexer(("spec.nodeName",)))
+    made = Nodes(pods, volumes, attachments, slices, policies.node_rules())
     _fill(pods, POD)
     _fill(volumes, VOLUME)
+    for collection in (attachments, slices):
+        _fill(collection, *({"metadata": {"name": f"of-{node}"}, "spec": {"nodeName": node}} for node in ("n1", "n2")))
     return made
 
 
@@ -84,10 +87,30 @@ def _authorizer(pods: Collection | None = None) -> Nodes:
         ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests", True),
         ("POST", "/apis/apps/v1/namespaces/a/deployments", False),
         ("GET", "/metrics", False),
+        ("GET", "/apis/storage.k8s.io/v1/volumeattachments/of-n1", True),
+        ("GET", "/apis/storage.k8s.io/v1/volumeattachments/of-n2", False),
+        ("GET", "/apis/storage.k8s.io/v1/volumeattachments/none", False),
+        ("GET", "/apis/storage.k8s.io/v1/volumeattachments", False),
+        ("GET", "/apis/resource.k8s.io/v1/resourceslices/of-n1", True),
+        ("PUT", "/apis/resource.k8s.io/v1/resourceslices/of-n1", True),
+        ("POST", "/apis/resource.k8s.io/v1/resourceslices", True),
+        ("GET", "/apis/resource.k8s.io/v1/resourceslices/of-n2", False),
+        ("DELETE", "/apis/resource.k8s.io/v1/resourceslices/of-n2", False),
+        ("GET", "/apis/resource.k8s.io/v1/resourceslices", False),
+        ("DELETE", "/apis/resource.k8s.io/v1/resourceslices", False),
     ],
 )
 def test_what_a_kubelet_may_do(method: str, path: str, allowed: bool) -> None:
     assert bool(_authorizer().authorize(KUBELET, request_infos.of(method, path)).allowed) is allowed
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"), [("spec.nodeName=n1", True), ("spec.nodeName=n2", False), ("", False)]
+)
+@pytest.mark.parametrize("path", ["/api/v1/pods", "/apis/resource.k8s.io/v1/resourceslices"])
+def test_a_kubelet_lists_what_is_of_its_node(path: str, selector: str, allowed: bool) -> None:
+    info = request_infos.of("GET", path, field_selector=selector)
+    assert bool(_authorizer().authorize(KUBELET, info).allowed) is allowed
 
 
 def test_what_a_pod_needed_goes_with_it() -> None:

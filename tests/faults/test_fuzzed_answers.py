@@ -44,7 +44,7 @@ def review(liar: Liar) -> dict[str, object]:
         "objectSelector": {"matchLabels": {"told": "lies"}},
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 10,
     }
     return {"metadata": {"name": "liar"}, "webhooks": [hook]}
 
@@ -64,7 +64,10 @@ def definition(liar: Liar) -> dict[str, object]:
 def target(tmp_path_factory: pytest.TempPathFactory, liar: Liar) -> Iterator[Target]:
     with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         found = Target(cluster)
-        post(found, "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", review(liar))
+        hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+        post(found, hooks, review(liar))
+        # A consistent list brings it to the cache: it is in force.
+        assert found.ask(Case("GET", hooks))[0] == 200
         post(found, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(liar))
         things = _THINGS.replace("v2", "v1")
         waits.blocked_until(lambda: found.ask(Case("GET", things))[0] == 200)

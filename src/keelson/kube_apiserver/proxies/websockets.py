@@ -84,7 +84,7 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
         # Fragments of the message under way; `_opcode` is 0 exactly while there is none.
-        self._parts: list[bytes] = []
+        self._message = bytearray()
         self._opcode = 0
 
     def feed(self, data: bytes) -> list[Message]:
@@ -113,7 +113,7 @@ class Decoder:
             if len(buffer) < 2 + wide:
                 return None
             size, at = int.from_bytes(buffer[2 : 2 + wide], "big"), 2 + wide
-        if size + sum(map(len, self._parts)) > MOST_MESSAGE_BYTES:
+        if size + len(self._message) > MOST_MESSAGE_BYTES:
             raise WebSocketError(TOO_BIG, f"a message may have {MOST_MESSAGE_BYTES} bytes")
         end = at + 4 + size
         if len(buffer) < end:
@@ -131,9 +131,9 @@ class Decoder:
         if opcode > BINARY or (opcode == CONTINUATION) != bool(self._opcode):
             raise WebSocketError(PROTOCOL_ERROR, "data frame out of order")
         self._opcode = self._opcode or opcode
-        self._parts.append(payload)
+        self._message += payload
         if not final:
             return None
-        message = Message(self._opcode, b"".join(self._parts))
-        self._parts, self._opcode = [], 0
+        message = Message(self._opcode, bytes(self._message))
+        self._message, self._opcode = bytearray(), 0
         return message

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from keelson.kube_apiserver.proxies import websockets
@@ -71,3 +73,15 @@ def test_what_a_websocket_is() -> None:
     assert websockets.is_websocket({"connection": "keep-alive, Upgrade", "upgrade": "WebSocket"})
     assert not websockets.is_websocket({"connection": "keep-alive", "upgrade": "websocket"})
     assert websockets.protocols({"sec-websocket-protocol": "a, b ,"}) == ["a", "b"]
+
+
+def test_a_message_of_many_fragments_costs_what_they_weigh() -> None:
+    decoder = websockets.Decoder()
+    mask = bytes(4)
+    fragments = bytes((TEXT, 0x81)) + mask + b"a" + bytes((0, 0x80)) + mask + (bytes((0, 0x81)) + mask + b"a") * 40_000
+    began = time.process_time()
+    assert decoder.feed(fragments) == []
+    found = decoder.feed(bytes((0x80, 0x81)) + mask + b"z")
+    # What came before must not be looked at with each: that took a minute and stalled everybody.
+    assert time.process_time() - began < 2
+    assert found == [Message(TEXT, b"a" * 40_001 + b"z")]

@@ -28,7 +28,7 @@ from .registry.patching import Patches
 from .registry.representations import collection, object_of, single
 from .registry.watching import Watches
 from .serving.messages import Request, Response
-from .serving.negotiation import JSON, OBJECT, PROTOBUF, Form, accepted_bodies, negotiate, wants_pretty
+from .serving.negotiation import JSON, OBJECT, PROTOBUF, Form, accepted_bodies, negotiate, streamed, wants_pretty
 from .serving.request_infos import RequestInfo
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def _form(request: Request, served: Served, verb: str) -> Form:
     """The wire form of the answer. Raises StatusError 406."""
     accept = request.headers.get("accept", "")
     form = negotiate(accept, custom=served.custom, streams=verb in ("list", "watch"))
-    if form.media_type == JSON:
+    if verb == "watch":
         # Events are lines, whoever reads them.
-        pretty = verb != "watch" and (form.pretty or wants_pretty(request))
-        if pretty != form.pretty:
-            return form._replace(pretty=pretty)
+        return streamed(form)._replace(pretty=False) if form.pretty or form.media_type != JSON else form
+    if form.media_type == JSON and not form.pretty and wants_pretty(request):
+        return form._replace(pretty=True)
     return form
 
 

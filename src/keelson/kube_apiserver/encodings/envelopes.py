@@ -127,24 +127,19 @@ def _schema_or(other: str) -> Encode:
     return encode
 
 
-_EXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1"
-_SPECIAL: dict[str, Encode] = {
-    f"{_META}.Time": _time,
-    f"{_META}.MicroTime": _time,
-    f"{_META}.Duration": _duration,
-    f"{_META}.FieldsV1": _embedded_json,
-    f"{_META}.Verbs": _items,
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
-    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
-    "k8s.io.apimachinery.pkg.runtime.RawExtension": _embedded_json,
-    "k8s.io.api.authentication.v1.ExtraValue": _items,
-    "k8s.io.api.authorization.v1.ExtraValue": _items,
-    "k8s.io.api.certificates.v1.ExtraValue": _items,
-    f"{_EXTENSIONS}.JSON": _embedded_json,
-    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": _schema_or("schemas"),
-    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": _schema_or("bool"),
-    f"{_EXTENSIONS}.JSONSchemaPropsOrStringArray": _schema_or("strings"),
+_WRITERS: dict[str, Encode] = {
+    "time": _time,
+    "micro time": _time,
+    "duration": _duration,
+    "json": _embedded_json,
+    "items": _items,
+    "quantity": _quantity,
+    "int or string": _int_or_string,
+    "schema or schemas": _schema_or("schemas"),
+    "schema or bool": _schema_or("bool"),
+    "schema or strings": _schema_or("strings"),
 }
+_SPECIAL = {message: _WRITERS[sort] for message, sort in protobuf.SPECIAL.items()}
 
 
 # --- messages

@@ -48,6 +48,26 @@ _META_KINDS = frozenset(
     }
 )
 
+_EXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1"
+SPECIAL = {
+    f"{_META}.Time": "time",
+    f"{_META}.MicroTime": "micro time",
+    f"{_META}.Duration": "duration",
+    f"{_META}.FieldsV1": "json",
+    f"{_META}.Verbs": "items",
+    "k8s.io.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": "int or string",
+    "k8s.io.apimachinery.pkg.runtime.RawExtension": "json",
+    "k8s.io.api.authentication.v1.ExtraValue": "items",
+    "k8s.io.api.authorization.v1.ExtraValue": "items",
+    "k8s.io.api.certificates.v1.ExtraValue": "items",
+    f"{_EXTENSIONS}.JSON": "json",
+    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": "schema or schemas",
+    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": "schema or bool",
+    f"{_EXTENSIONS}.JSONSchemaPropsOrStringArray": "schema or strings",
+}
+"""Messages that protobuf and JSON write differently, and how each is written in JSON."""
+
 Field = tuple[str, str, bool, bool, bool, bool]
 
 
@@ -210,24 +230,19 @@ def _schema_or(other: str) -> Callable[[bytes], Any]:
     return read
 
 
-_EXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1"
-_SPECIAL: dict[str, Callable[[bytes], Any]] = {
-    f"{_META}.Time": _time,
-    f"{_META}.MicroTime": _micro_time,
-    f"{_META}.Duration": _duration,
-    f"{_META}.FieldsV1": _embedded_json,
-    f"{_META}.Verbs": _items,
-    "k8s.io.apimachinery.pkg.api.resource.Quantity": _quantity,
-    "k8s.io.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
-    "k8s.io.apimachinery.pkg.runtime.RawExtension": _embedded_json,
-    "k8s.io.api.authentication.v1.ExtraValue": _items,
-    "k8s.io.api.authorization.v1.ExtraValue": _items,
-    "k8s.io.api.certificates.v1.ExtraValue": _items,
-    f"{_EXTENSIONS}.JSON": _embedded_json,
-    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": _schema_or("schemas"),
-    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": _schema_or("bool"),
-    f"{_EXTENSIONS}.JSONSchemaPropsOrStringArray": _schema_or("strings"),
+_READERS: dict[str, Callable[[bytes], Any]] = {
+    "time": _time,
+    "micro time": _micro_time,
+    "duration": _duration,
+    "json": _embedded_json,
+    "items": _items,
+    "quantity": _quantity,
+    "int or string": _int_or_string,
+    "schema or schemas": _schema_or("schemas"),
+    "schema or bool": _schema_or("bool"),
+    "schema or strings": _schema_or("strings"),
 }
+_SPECIAL = {message: _READERS[sort] for message, sort in SPECIAL.items()}
 
 
 def _text(value: Any) -> str:

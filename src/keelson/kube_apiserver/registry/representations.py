@@ -228,7 +228,7 @@ class OtherFrames:
         self.sizes = Histogram(EVENT_BYTES)
 
     def frame(self, type_: str, item: Item) -> bytes:
-        """The event: one line of JSON, one YAML document, or one frame of protobuf."""
+        """The event: one line of JSON, one item of CBOR, or one frame of protobuf."""
         last = self._last
         if last is not None and last[0] == type_ and last[1] is item:
             return last[2]
@@ -270,7 +270,7 @@ def event(type_: str, shown: Object, media_type: str = JSON) -> bytes:
         # A sequence of items, each with its end in itself (RFC 8742); the object keeps the prefix that it has alone.
         kind, name = cbor.encode("type") + cbor.encode(type_), cbor.encode("object")
         return cbor.PREFIX + cbor.map_head(2) + kind + name + cbor.dumps(shown)
-    return b"---\n" + dumps(value, media_type) if media_type == YAML else orjson.dumps(value) + b"\n"
+    return orjson.dumps(value) + b"\n"
 
 
 def bookmark(served: Served, form: Form, revision: int, *, initial_end: bool = False) -> bytes:

@@ -128,6 +128,13 @@ def negotiate(accept: str, *, custom: bool = False, streams: bool = False, whole
     raise errors.not_acceptable_at_all([*offered, *watched])
 
 
+def streamed(form: Form) -> Form:
+    """The form, if events can be told in it. Raises StatusError 406: documents of YAML have no end of their own."""
+    if form.media_type == YAML:
+        raise errors.not_acceptable([_stream(media) for media in _Offer.built_in if media != YAML])
+    return form
+
+
 def _stream(media: str) -> str:
     return "application/cbor-seq" if media == CBOR else f"{media};stream=watch"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import httptools
 
-from .wires import Wire, keep_alive
+from keelson.component_base.wires import Wire, keep_alive
 
 _HIGH_WATER = 256 * 1024
 _MOST_HEADER_BYTES = 64 * 1024

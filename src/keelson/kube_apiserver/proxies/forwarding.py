@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from keelson.api import errors
+from keelson.component_base.wires import join
 from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request, Response
 
 from . import headers, pages
 from .backends import Answer, Backend, BackendError
-from .wires import join, taken
+from .upgrades import taken
 
 _BODILESS = (204, 304)
 _REDIRECT_REFUSED = b"the backend attempted to redirect this request, which is not permitted"

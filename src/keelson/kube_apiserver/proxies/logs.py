@@ -11,6 +11,7 @@ import contextlib
 from urllib.parse import quote, urlencode
 
 from keelson.api import errors, meta
+from keelson.component_base.wires import Wire
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
 from keelson.kube_apiserver.registry.contexts import Context
 from keelson.kube_apiserver.registry.objects import Objects
@@ -20,7 +21,6 @@ from keelson.kube_apiserver.subresources.verbs import only
 from . import headers, websockets
 from .backends import Backend, BackendError
 from .kubelets import Kubelets, container_of, flag, pod_of, refusal
-from .wires import Wire
 
 _HEADERS_SECONDS = 30.0
 _FLAGS = ("follow", "previous", "timestamps")

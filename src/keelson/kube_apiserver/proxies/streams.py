@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.component_base.wires import join
 from keelson.kube_apiserver.admission.chains import CONNECT, Attributes
 from keelson.kube_apiserver.authorization.unions import Authorizer, decided, refusal
 from keelson.kube_apiserver.registry.catalogues import Catalogue, Served
@@ -23,7 +24,7 @@ from . import headers, kubelets, websockets
 from .backends import Answer, Backend, BackendError
 from .kubelets import Kubelets, container_of, flag
 from .translators import REMOTE_COMMAND_V4, REMOTE_COMMAND_V5, TUNNEL_PREFIX, RemoteCommand, tunnel
-from .wires import join, taken
+from .upgrades import taken
 
 _ANSWER_SECONDS = 30.0
 _SPDY = "SPDY/3.1"

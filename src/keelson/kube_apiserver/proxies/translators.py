@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 import orjson
 
+from keelson.component_base.wires import Wire, settle
+
 from . import spdy, websockets
-from .wires import Wire, settle
 
 REMOTE_COMMAND_V5 = "v5.channel.k8s.io"
 REMOTE_COMMAND_V4 = "v4.channel.k8s.io"

@@ -8,9 +8,9 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from keelson.component_base.wires import Wire
 from keelson.kube_apiserver.proxies import websockets
 from keelson.kube_apiserver.proxies.translators import RemoteCommand, tunnel
-from keelson.kube_apiserver.proxies.wires import Wire
 
 _STREAMS = ("error", "stdin", "stdout")
 _ERROR, _STDIN, _STDOUT = 1, 3, 5

@@ -1,17 +1,13 @@
-"""A bare connection, read and written with back pressure: what is left of HTTP after an upgrade."""
+"""A bare connection, read and written with back pressure: what is left of HTTP after an upgrade.
+
+The API server and the kubelet both carry such connections on to somebody else: exec, attach and port-forward.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-from keelson.kube_apiserver.serving.messages import Request
-
-if TYPE_CHECKING:
-    from .backends import Backend
+from typing import Any
 
 _HIGH_WATER = 256 * 1024
 # How long the far end may take for what was written before its connection is cut.
@@ -154,26 +150,3 @@ async def join(first: Wire, second: Wire) -> None:
     forth = asyncio.create_task(copy(first, second))
     back = asyncio.create_task(copy(second, first))
     await settle(first, second, forth, back)
-
-
-@contextmanager
-def taken(request: Request, backend: Backend) -> Iterator[tuple[Wire, Wire]]:
-    """The client's and the backend's connection without their HTTP, both ended with the context.
-
-    That a connection is lost ends the context too, and nobody is left to be told of it.
-    """
-    client = Wire()
-    try:
-        early = request.take_over(client.adopt)
-    except BaseException:
-        backend.close()
-        raise
-    client.data_received(early)
-    far = backend.upgraded()
-    try:
-        yield client, far
-    except ConnectionError:
-        return
-    finally:
-        client.abort()
-        far.abort()

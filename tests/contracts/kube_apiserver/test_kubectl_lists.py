@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -174,9 +175,20 @@ async def test_the_document_in_both_forms(cluster: Cluster) -> None:
         "/api/v1/nodes/x/binding",
         "/apis/apps/v1/nonsense",
         "/apis/apps/v1/namespaces/default/nonsense/x",
+        "/apis/apps/v1/namespaces/default/deployments/x/nonsense",
+    ],
+)
+async def test_what_no_built_in_version_has_is_told_in_a_status(cluster: Cluster, path: str) -> None:
+    code, headers, body = fetch(cluster, path, {"Accept": "application/json"})
+    assert (code, headers["Content-Type"]) == (404, "application/json")
+    assert json.loads(body)["message"] == "the server could not find the requested resource"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
         "/apis/apps/v2/deployments",
         "/apis/nonsense.example.com/v1/things",
-        "/apis/apps/v1/namespaces/default/deployments/x/nonsense",
         "/openapi/nonsense",
         "/openapi/v3/apis/nonsense/v1",
         "/nonsense",

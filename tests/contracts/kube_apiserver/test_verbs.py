@@ -119,6 +119,27 @@ async def test_apply_tells_of_keys_that_occur_twice(cluster: Cluster, namespace:
             assert 'line 7: key \\"k\\" already set in map' in answer.headers["Warning"]
 
 
+async def test_apply_of_what_is_there_changes_nothing(client: Client, namespace: str) -> None:
+    # The claims are one list, which the server completes: each apply states another value than the stored one.
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    labels = {"app": "a"}
+    spec = {
+        "serviceName": "a",
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        "volumeClaimTemplates": [claim],
+    }
+    body = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "a", "namespace": namespace}}
+    first = await client.apply("statefulsets.apps", {**body, "spec": spec}, field_manager="one")
+    # Times are told in seconds.
+    await asyncio.sleep(1.1)
+    second = await client.apply("statefulsets.apps", {**body, "spec": spec}, field_manager="one")
+    assert second["metadata"] == first["metadata"]
+
+
 async def test_apply_creates_owns_and_conflicts(client: Client, namespace: str) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", **config_map(namespace, "a", k="1")}
     made = await client.apply("configmaps", body, field_manager="one")

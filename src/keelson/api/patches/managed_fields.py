@@ -279,6 +279,15 @@ def _capped(found: list[Owner]) -> list[Owner]:
     return result
 
 
+def differ_in_times_only(entries: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of entries say the same, but for when."""
+
+    def timeless(found: Sequence[Mapping[str, Any]]) -> list[Owner]:
+        return sorted((owner._replace(time="") for owner in owners(found)), key=lambda owner: owner.identity)
+
+    return entries != others and len(entries) == len(others) and timeless(entries) == timeless(others)
+
+
 def set_on(obj: dict[str, Any], entries: list[Entry]) -> None:
     """Put the entries into an object that is the caller's own; an empty list removes the field."""
     metadata = obj.setdefault("metadata", {})

@@ -473,6 +473,8 @@ class Objects:
             self._validate(served, found, new)
             if admit:
                 await self.admission.validate(attributes)
+            if owned:
+                _forget_times(new, old)
             if new == old:
                 if not fresh and await self._is_stale(served, stored.item.key, stored):
                     # It changes nothing in what was cached, but it would in what is stored.
@@ -520,6 +522,18 @@ class Objects:
         if deleted is not None:
             await deleted(context, last, None)
         return self.item(served, key, obj, revision)
+
+
+def _forget_times(new: Object, old: Object) -> None:
+    """Leave the times of owners alone where an apply changed nothing else.
+
+    What it states otherwise may mean what is there, once it is defaulted: then nothing has happened.
+    """
+    metadata, stands = new["metadata"], meta.metadata(old).get("managedFields") or []
+    if managed_fields.differ_in_times_only(metadata.get("managedFields") or [], stands):
+        before = {**new, "metadata": {**metadata, "managedFields": stands}}
+        if before == old:
+            managed_fields.set_on(new, stands)
 
 
 def _suffix() -> str:

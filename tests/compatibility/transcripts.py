@@ -30,7 +30,7 @@ _VARYING = [
         (r"(?<=[\s(])(<invalid>|(\d+[dhms])+)(?=[\s)]|$)", "AGE"),
         (r"\b10\.96\.\d+\.\d+\b", "ADDRESS"),
         (r"\b3[012]\d{3}\b", "PORT"),
-        (r"/tmp/(LIVE|MERGED)-\d+/", r"\1/"),
+        (r"/tmp/(LIVE|MERGED|kubectl_replace)[-_]\d+/", r"\1/"),
         (r"\b(made|debugger|kube-api-access)-[a-z0-9]{5}\b", r"\1-SUFFIX"),
         (r"(Resource Version: +)\d+", r"\1VERSION"),
         (r"X509SHA256=[0-9a-f]+", "FINGERPRINT"),

@@ -181,6 +181,9 @@ def to_v2(obj: Object) -> Object:
         current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu}}}]
     if current:
         status["currentMetrics"] = current
+    if not status.get("currentReplicas"):
+        # v1 says it in any case, v2 only where there are any.
+        status.pop("currentReplicas", None)
     if conditions := _typed(_read(annotations, _CONDITIONS, "[]")):
         status["conditions"] = conditions
     return _made(obj, "autoscaling/v2", spec, status, annotations)

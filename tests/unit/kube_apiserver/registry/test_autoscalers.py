@@ -107,3 +107,9 @@ def test_annotations_of_strangers_do_no_harm(text: str) -> None:
         "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 5},
     }
     assert autoscalers.to_v2(old)["spec"]["metrics"][-1]["resource"]["target"]["averageUtilization"] == 5
+
+
+def test_v2_says_how_many_there_are_only_where_there_are_any() -> None:
+    old = autoscalers.from_v2(autoscaler([CPU]) | {"status": {"desiredReplicas": 0}})
+    assert old["status"] == {"currentReplicas": 0, "desiredReplicas": 0}
+    assert autoscalers.to_v2(old)["status"] == {"desiredReplicas": 0}

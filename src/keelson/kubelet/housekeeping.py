@@ -166,7 +166,9 @@ class Housekeeping:
         """Remove unused images, the longest unused first, while the disk is above its threshold."""
         left = self._room()
         used = 100 * (1 - left.disk / left.disk_total) if left.disk_total else 0.0
-        if used < self._configuration.image_gc_high and not everything:
+        high = self._configuration.image_gc_high
+        # A hundred switches it off (KubeletConfiguration).
+        if not everything and (high == 100 or used < high):
             return
         goal = left.disk_total * (100 - self._configuration.image_gc_low) // 100 - left.disk
         in_use = {c.image_id for pod in self._on.relister.pods().values() for c in pod.containers}

@@ -66,6 +66,8 @@ class Node:
             "clusterDNS": ["10.96.0.10"],
             "authentication": {"x509": {"clientCAFile": str(self.cluster.folder / "ca.crt")}},
             "evictionHard": {"memory.available": "10Mi", "nodefs.available": "1%"},
+            # The lab's images are in no registry, and the machine's disk may be full enough for their removal.
+            "imageGCHighThresholdPercent": 100,
         }
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
         self.kubeconfig = self.cluster.kubeconfig(f"system:node:{_NODE}", ["system:nodes"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from . import pieces
-from .messages import JSON, Request, Response
-from .negotiation import PROTOBUF, takes_gzip
+from .messages import Request, Response
+from .negotiation import CBOR, JSON, PROTOBUF, YAML, takes_gzip
 
 # Answers above this size are compressed for clients that take it, as upstream's are (KEP-156, APIResponseCompression).
 _LEAST_BYTES = 128 * 1024
-_TYPES = frozenset({JSON, "application/yaml", PROTOBUF})
+_TYPES = frozenset({CBOR, JSON, PROTOBUF, YAML})
 # What is compressed in one go: about a millisecond, after which others get their turn.
 _SLICE = 1 << 17
 HEADERS = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))

@@ -106,6 +106,11 @@ def without(left: Node, roots: Node) -> Node:
     return result
 
 
+def ordered(fields: Node) -> Node:
+    """The set with its path elements in the order of their text, as FieldsV1 is written."""
+    return {key: ordered(fields[key]) if fields[key] else LEAF for key in sorted(fields)}
+
+
 def paths(fields: Node, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The members, as tuples of path elements, in the order of the elements' text."""
     for key in sorted(fields):

@@ -171,8 +171,8 @@ def encode(found: Iterable[Owner]) -> list[Entry]:
 
 
 def is_reset(entries: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a client asks to forget all ownership: a list of one empty entry."""
-    return len(entries) == 1 and not entries[0]
+    """Whether a client asks to forget all ownership: a list of none, or of one empty entry."""
+    return not entries or (len(entries) == 1 and not entries[0])
 
 
 def _stated(live: Mapping[str, Any], new: Mapping[str, Any], *, subresource: str) -> list[Owner] | None:
@@ -182,8 +182,8 @@ def _stated(live: Mapping[str, Any], new: Mapping[str, Any], *, subresource: str
     list stands, so that clients that don't know the field can't lose it.
     """
     before = meta.metadata(live).get("managedFields") or []
-    sent = meta.metadata(new).get("managedFields") or []
-    if subresource or not sent or sent == before:
+    sent = meta.metadata(new).get("managedFields")
+    if subresource or sent is None or sent == before:
         return owners(before)
     if is_reset(sent):
         return None
@@ -199,7 +199,9 @@ def _checked(entries: Sequence[Mapping[str, Any]]) -> list[Owner]:
             raise field_sets.FieldSetError("an entry needs an operation and fieldsType FieldsV1")
         if len(entry.get("manager") or "") > MAX_MANAGER_LENGTH:
             raise field_sets.FieldSetError("an entry's manager is too long")
-    return owners(entries)
+    # Who was renamed may now be who was there already; upstream takes the last.
+    merged = {owner.identity: owner for owner in owners(entries)}
+    return list(merged.values())
 
 
 def update(
@@ -222,10 +224,10 @@ def update(
     """
     before = {} if live is None else live
     known = _stated(before, new, subresource=subresource)
-    if known is None:
-        return []
     if live is not None and not known:
         return []
+    # A new object has nobody to forget.
+    known = known or []
     comparisons = Comparisons(schema, api_version, versions, before, new)
     comparison = comparisons.own
     changed = field_sets.union(comparison.modified, comparison.added)
@@ -240,7 +242,7 @@ def update(
         else:
             kept.append(owner)
     fields = field_sets.union(mine.fields, changed)
-    mine = mine._replace(fields=field_sets.difference(fields, reset) if reset else fields)
+    mine = mine._replace(fields=field_sets.ordered(field_sets.difference(fields, reset) if reset else fields))
     return encode(_capped([*kept, mine]))
 
 

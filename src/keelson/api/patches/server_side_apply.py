@@ -134,7 +134,8 @@ class _Apply:
             named = "/".join(part for part in (meta.namespace(applied), meta.name(applied)) if part)
             described = f"{named}; {api_version}, Kind={applied.get('kind', '')}"
             raise errors.bad_request(f"failed to create typed patch object ({described}): {error}") from error
-        self._mine = Owner(manager, APPLY, api_version, fields, meta.format_time(now), subresource)
+        ordered = field_sets.ordered(fields)
+        self._mine = Owner(manager, APPLY, api_version, ordered, meta.format_time(now), subresource)
 
     def result(self, *, force: bool) -> dict[str, Any]:
         before: Mapping[str, Any] = self._live or {}
@@ -175,7 +176,7 @@ class _Apply:
     def _first_owner(self) -> list[Owner]:
         """What the object held before anybody's first apply belongs to a manager made up for it."""
         assert self._live is not None
-        whole = typed_values.compare(self._schema, {}, managed_fields.bare(self._live)).added
+        whole = field_sets.ordered(typed_values.compare(self._schema, {}, managed_fields.bare(self._live)).added)
         version = str(self._live.get("apiVersion") or self._mine.api_version)
         return [Owner(BEFORE_FIRST_APPLY, UPDATE, version, whole, meta.format_time(self._now))]
 

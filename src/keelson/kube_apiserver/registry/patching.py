@@ -172,6 +172,9 @@ class Patches:
                 if error.code != 404 or subresource or error.details.get("kind") != served.resource.plural:
                     raise
             served.check_creation()
+            if uid := meta.uid(configuration):
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise errors.conflict(served.resource.plural, name, why, group=served.resource.group)
             fresh = await applied(None)
             owners = meta.metadata(fresh).get("managedFields") or []
             fresh["metadata"].pop("uid", None)

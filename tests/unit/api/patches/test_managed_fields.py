@@ -56,3 +56,28 @@ def test_updaters_are_bounded() -> None:
 def test_manager_of_a_user_agent() -> None:
     assert managed_fields.manager_of("kubectl/v1.36.0 (linux/amd64)") == "kubectl"
     assert managed_fields.manager_of("") == "unknown"
+
+
+def test_fields_are_written_in_order() -> None:
+    first = _write(None, {"b": "1", "c": "1"}, "m", 0)
+    second = _write(first, {"b": "1", "c": "1", "a": "1"}, "m", 1)
+    (entry,) = second["metadata"]["managedFields"]
+    assert list(entry["fieldsV1"]["f:data"]) == [".", "f:a", "f:b", "f:c"]
+
+
+def test_an_empty_list_forgets_and_a_missing_one_does_not() -> None:
+    first = _write(None, {"a": "1"}, "m", 0)
+    kept = {"metadata": {"name": "x"}, "data": {"a": "1"}}
+    assert managed_fields.update(CONFIG_MAP, first, kept, manager="n", api_version="v1", now=START)
+    emptied = {"metadata": {"name": "x", "managedFields": []}, "data": {"a": "1"}}
+    assert managed_fields.update(CONFIG_MAP, first, emptied, manager="n", api_version="v1", now=START) == []
+
+
+def test_entries_that_a_client_renames_into_one_are_one() -> None:
+    first = _write(_write(None, {"a": "1"}, "m", 0), {"a": "1", "b": "2"}, "n", 1)
+    renamed = {**first, "metadata": {**first["metadata"]}}
+    renamed["metadata"]["managedFields"] = [{**e, "manager": "o"} for e in first["metadata"]["managedFields"]]
+    (entry,) = managed_fields.update(CONFIG_MAP, first, renamed, manager="p", api_version="v1", now=START)
+    assert entry["manager"] == "o"
+    # The last one's, as upstream reads such a list.
+    assert set(entry["fieldsV1"]["f:data"]) == {"f:b"}

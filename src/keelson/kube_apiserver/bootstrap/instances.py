@@ -14,6 +14,7 @@ import ipaddress
 import logging
 import socket
 import uuid
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -196,15 +197,22 @@ class Instance:
     async def withdraw(self) -> None:
         """Take the address and the identity back for good, as a server that ends in order does."""
         self._withdrawn = True
+        # All at once: there is little time, and none of them hangs on another.
+        await asyncio.gather(
+            self._without_trouble(self._withdraw_address()),
+            self._without_trouble(self._places.withdraw(self.identity)),
+            self._without_trouble(self._delete_identity(self.identity)),
+        )
+
+    async def _without_trouble(self, step: Awaitable[None]) -> None:
         try:
-            if self._publishes:
-                await self._withdraw_address()
-            await self._places.withdraw(self.identity)
-            await self._delete_identity(self.identity)
+            await step
         except (errors.StatusError, storage_errors.StorageError) as error:
-            log.warning("the address could not be withdrawn and will expire: %s", error)
+            log.warning("what this server says of itself could not be withdrawn and will expire: %s", error)
 
     async def _withdraw_address(self) -> None:
+        if not self._publishes:
+            return
         key = self._prefix + self._address
         found = await self._store.get(key)
         if found.entry is not None:

@@ -139,6 +139,7 @@ class VolumeAttributesClassProtectionController(_Protection):
     name = "volumeattributesclass-protection-controller"
     account = "volumeattributesclass-protection-controller"
     resource = ATTRIBUTES_CLASSES
+    queue = "vacprotection"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -107,6 +107,13 @@ def test_what_can_not_is_served_request_by_request(target: Target) -> None:
     assert answers(target, b"GET /livez HTTP/1.0\r\n\r\n" + _SECOND).statuses == [200]
 
 
+def test_an_answer_to_head_has_no_body_not_even_of_a_watch(target: Target) -> None:
+    with target.connected() as channel:
+        told = said(channel, b"HEAD /api/v1/pods?watch=1&timeoutSeconds=1 HTTP/1.1\r\nHost: x\r\n\r\n", 2.0)
+    assert told.endswith(b"\r\n\r\n")
+    assert told.count(b"\r\n\r\n") == 1
+
+
 def test_trailers_are_no_headers(target: Target) -> None:
     """Whoever filters headers in front of the server would not have seen these (RFC 9110, 6.5.1)."""
     data = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

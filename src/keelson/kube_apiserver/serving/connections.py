@@ -76,15 +76,17 @@ class Stream:
     Each piece is a chunk, unless the answer's headers state its length (or that there is no body) themselves.
     """
 
-    def __init__(self, connection: Connection, *, chunked: bool = True) -> None:
+    def __init__(self, connection: Connection, *, chunked: bool = True, mute: bool = False) -> None:
         self._connection = connection
+        # An answer to HEAD has no body: what stood for one would be read as the next answer.
+        self._mute = mute
         self._chunked = chunked
         self.closed = False
 
     def send(self, data: bytes) -> None:
         """Write one chunk; nothing where the connection is gone."""
         transport = self._connection.transport
-        if not self.closed and transport is not None and data:
+        if not self.closed and transport is not None and data and not self._mute:
             transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     @property
@@ -100,7 +102,7 @@ class Stream:
     def finish(self) -> None:
         """End the answer in order."""
         transport = self._connection.transport
-        if not self.closed and transport is not None and self._chunked:
+        if not self.closed and transport is not None and self._chunked and not self._mute:
             transport.write(b"0\r\n\r\n")
         self.closed = True
 
@@ -538,7 +540,13 @@ class Connection(asyncio.Protocol):
             await self._writable
 
     def stream(
-        self, status: int, headers: Sequence[tuple[str, str]], lines: bytes = b"", *, chunked: bool = True
+        self,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        lines: bytes = b"",
+        *,
+        chunked: bool = True,
+        mute: bool = False,
     ) -> Stream:
         """Begin an answer whose body comes in pieces; without `chunked` the headers must tell where it ends.
 
@@ -550,7 +558,7 @@ class Connection(asyncio.Protocol):
         framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         closing = b"Connection: close\r\n" if self._closing else b""
         self.transport.write(b"%b%b%b%b\r\n" % (head(status, headers), lines, framing, closing))
-        return Stream(self, chunked=chunked)
+        return Stream(self, chunked=chunked, mute=mute)
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Hand the transport to another protocol; reading is paused where the request asked for an upgrade."""

@@ -176,7 +176,7 @@ class Request:
             self.audit.started(status)
         if self.span is not None:
             self.span.attributes["http.response.status_code"] = status
-        return self.connection.stream(status, headers, self.head, chunked=chunked)
+        return self.connection.stream(status, headers, self.head, chunked=chunked, mute=self.method == "HEAD")
 
     def take_over(self, protocol: Callable[[asyncio.Transport], asyncio.Protocol]) -> bytes:
         """Give the connection to another protocol for good; what was read beyond the request is returned."""

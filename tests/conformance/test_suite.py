@@ -11,7 +11,7 @@ from tests.clusters import Stack
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
 # All but node, of which `without-pods` has what holds everywhere: the rest asks for cgroup controllers and a registry.
-_AREAS = ("auth", "api-machinery", "scheduling", "cli", "network", "storage", "without-pods")
+_AREAS = ("auth", "api-machinery", "apps", "scheduling", "cli", "network", "storage", "without-pods")
 _MINUTES = 90
 
 

@@ -46,7 +46,8 @@ CUSTOM_SCALE = "*/scale"
 
 def context_of(request: Request, info: RequestInfo, user: User) -> Context:
     """The context of a request. Raises StatusError 400 for parameters that make no sense."""
-    if not request.query_string:
+    # An apply must state its manager.
+    if not request.query_string and info.verb != "patch":
         return Context(user, info, datetime.now(UTC), managed_fields.manager_of(request.headers.get("user-agent", "")))
     check_write(request, info.verb)
     stated = {name: text for name in ("fieldManager", "fieldValidation") if (text := request.parameter(name))}

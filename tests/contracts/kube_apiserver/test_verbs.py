@@ -119,6 +119,21 @@ async def test_apply_tells_of_keys_that_occur_twice(cluster: Cluster, namespace:
             assert 'line 7: key \\"k\\" already set in map' in answer.headers["Warning"]
 
 
+async def test_apply_names_its_manager(cluster: Cluster, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    path = f"/api/v1/namespaces/{namespace}/configmaps/a"
+    async with cluster.session() as session:
+        for query in ("", "?fieldValidation=Warn"):
+            async with session.patch(path + query, json=body, headers=headers) as answer:
+                assert answer.status == 422
+                assert (await answer.json())["message"] == (
+                    'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+                )
+        async with session.patch(path + "?fieldManager=suite", json=body, headers=headers) as answer:
+            assert answer.status == 201
+
+
 async def test_apply_of_what_is_there_changes_nothing(client: Client, namespace: str) -> None:
     # The claims are one list, which the server completes: each apply states another value than the stored one.
     claim = {

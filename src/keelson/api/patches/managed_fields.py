@@ -242,7 +242,7 @@ def update(
         else:
             kept.append(owner)
     fields = field_sets.union(mine.fields, changed)
-    mine = mine._replace(fields=field_sets.ordered(field_sets.difference(fields, reset) if reset else fields))
+    mine = mine._replace(fields=field_sets.ordered(field_sets.without(fields, reset) if reset else fields))
     return encode(_capped([*kept, mine]))
 
 

@@ -38,6 +38,21 @@ def test_time_moves_with_the_fields_only() -> None:
     assert _write(first, {"a": "2"}, "m", 1)["metadata"]["managedFields"][0]["time"] == "2026-01-01T01:00:00Z"
 
 
+def test_what_an_endpoint_does_not_write_is_not_owned_by_it_nor_what_lies_below() -> None:
+    daemon_set = schemas.of(schemas.Kind("apps/v1", "DaemonSet"))
+    new = {"metadata": {"name": "x"}, "spec": {"revisionHistoryLimit": 1}, "status": {"numberReady": 0}}
+    (entry,) = managed_fields.update(
+        daemon_set,
+        None,
+        new,
+        manager="m",
+        api_version="apps/v1",
+        now=START,
+        reset=managed_fields.reset_fields("status"),
+    )
+    assert entry["fieldsV1"] == {"f:spec": {"f:revisionHistoryLimit": {}}}
+
+
 def test_updaters_are_bounded() -> None:
     live: dict[str, Any] | None = None
     data: dict[str, str] = {}

@@ -31,7 +31,8 @@ from .registry.catalogues import Catalogue, Served
 from .registry.contexts import User
 from .registry.objects import FRESH_SECONDS, translated
 from .registry.representations import opening
-from .serving.connections import Connection, date
+from .serving.connections import Connection
+from .serving.heads import date
 from .serving.messages import Request, Response
 from .serving.negotiation import DEFAULT, negotiate, wants_pretty
 from .serving.request_infos import RequestInfo

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from keelson.api import errors
 from keelson.component_base.wires import join
-from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request, Response
+from keelson.kube_apiserver.serving.streams import Stream
 
 from . import headers, pages
 from .backends import Answer, Backend, BackendError

@@ -15,9 +15,9 @@ from keelson.component_base.histograms import Histogram
 from keelson.kube_apiserver.caches.collections import Collection, ExpiredError
 from keelson.kube_apiserver.caches.feeds import Feed
 from keelson.kube_apiserver.caches.watchers import ADDED, ERROR, Watcher, transition
-from keelson.kube_apiserver.serving.connections import Stream
 from keelson.kube_apiserver.serving.messages import Request
 from keelson.kube_apiserver.serving.negotiation import Form
+from keelson.kube_apiserver.serving.streams import Stream
 
 from .catalogues import Served
 from .listing import Lists, options_of, revision_of

@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any
 
 import httptools
 from cryptography import x509
 
 from . import compression
+from .heads import head
 from .links import Links
 from .messages import Body, Request, Response
+from .streams import Stream
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response | None]]
 Quick = Callable[["dict[bytes, Any]", bytes, "Connection"], bool]
 
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 # Go's net/http takes a megabyte of headers; no client needs a tenth of that.
 _MOST_HEADER_BYTES = 65_536
 _MOST_PIPELINED = 16
@@ -46,71 +44,6 @@ _FRAMING = frozenset({"content-length", "transfer-encoding", "expect", "upgrade"
 
 def _nothing() -> None:
     """For a client that does not ask before it sends."""
-
-
-class _Clock:
-    """The Date header, made once a second."""
-
-    second = 0
-    line = b""
-
-
-def date() -> bytes:
-    """The Date header's line."""
-    now = int(time.time())
-    if now != _Clock.second:
-        _Clock.second = now
-        _Clock.line = b"Date: " + formatdate(now, usegmt=True).encode() + b"\r\n"
-    return _Clock.line
-
-
-def head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
-    """Status line and headers without the blank line that ends them."""
-    lines = b"".join([f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in headers])
-    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"")) + date() + lines
-
-
-class Stream:
-    """An answer in pieces. `send` never waits; `pending` tells how much the client has yet to take.
-
-    Each piece is a chunk, unless the answer's headers state its length (or that there is no body) themselves.
-    """
-
-    def __init__(self, connection: Connection, *, chunked: bool = True, mute: bool = False) -> None:
-        self._connection = connection
-        # An answer to HEAD has no body: what stood for one would be read as the next answer.
-        self._mute = mute
-        self._chunked = chunked
-        self.closed = False
-
-    def send(self, data: bytes) -> None:
-        """Write one chunk; nothing where the connection is gone."""
-        transport = self._connection.transport
-        if not self.closed and transport is not None and data and not self._mute:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-    @property
-    def pending(self) -> int:
-        """Bytes written that the client has not taken yet."""
-        transport = self._connection.transport
-        return transport.get_write_buffer_size() if transport is not None else 0
-
-    async def drain(self) -> None:
-        """Wait until the client has taken most of what was sent. Raises ConnectionError where it is gone."""
-        await self._connection.drain()
-
-    def finish(self) -> None:
-        """End the answer in order."""
-        transport = self._connection.transport
-        if not self.closed and transport is not None and self._chunked and not self._mute:
-            transport.write(b"0\r\n\r\n")
-        self.closed = True
-
-    def abort(self) -> None:
-        """Cut the connection: the client can't mistake this for an end."""
-        self.closed = True
-        if self._connection.transport is not None:
-            self._connection.transport.abort()
 
 
 class Connection(asyncio.Protocol):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from keelson.kube_apiserver.registry.contexts import Context
     from keelson.kube_apiserver.tracing.spans import Span
 
-    from .connections import Connection, Stream
+    from .connections import Connection
+    from .streams import Stream
 
 JSON = "application/json"
 _NONE: Mapping[str, list[str]] = MappingProxyType({})

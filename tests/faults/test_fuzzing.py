@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster"), ["--feature-gates=CBORServingAndStorage=true"]) as cluster:
         found = Target(cluster)
         body = json.dumps({"metadata": {"name": NAMESPACE}}).encode()
         assert found.ask(Case("POST", "/api/v1/namespaces", body, "application/json"))[0] == 201
@@ -95,6 +95,7 @@ def test_what_was_found_is_mended(target: Target, case: Case) -> None:
 KINDS = {
     "JSON": bodies.json_bodies(),
     "YAML": bodies.yaml_bodies(),
+    "CBOR": bodies.cbor_bodies(),
     "objects of every kind": objects.object_requests(),
     "JSON patches": patches.json_patches(),
     "merge patches": patches.object_patches(),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import yaml
+from hypothesis import reject
 from hypothesis import strategies as some
 
+from keelson.api import cbor
 from tests.faults.fuzzing.requests import DRY, Case, corrupted, dumped, spoiled
 from tests.faults.fuzzing.seeds import SEEDS
 
@@ -92,3 +94,19 @@ def protobuf_bodies(draw: some.DrawFn, messages: list[tuple[str, bytes]]) -> Cas
     if draw(some.booleans()):
         damaged = b"k8s\0" + damaged.removeprefix(b"k8s\0")
     return Case("PUT", f"{path}?{DRY}", damaged, "application/vnd.kubernetes.protobuf")
+
+
+@some.composite
+def cbor_bodies(draw: some.DrawFn) -> Case:
+    """Creations and applied configurations in CBOR."""
+    path, seed = draw(some.sampled_from(SEEDS))
+    applied = draw(some.booleans())
+    document = draw(spoiled({**seed, "metadata": {**seed["metadata"], "name": "other"}} if applied else seed))
+    try:
+        body = draw(corrupted(cbor.dumps(document)))
+    except (TypeError, UnicodeEncodeError):
+        # CBOR has no such numbers, and no halves of characters.
+        reject()
+    if applied:
+        return Case("PATCH", f"{path}/other?fieldManager=fuzz&{DRY}", body, "application/apply-patch+cbor")
+    return Case("POST", f"{path}?{DRY}", body, "application/cbor")

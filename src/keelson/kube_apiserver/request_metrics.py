@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from keelson.component_base.histograms import Histogram, buckets
 
 from .registry.catalogues import Catalogue
+from .series import Series
 from .serving.request_infos import RequestInfo
 
 _SECONDS = (
@@ -102,7 +103,7 @@ class Meters(Collector):
     def __init__(self, catalogue: Catalogue, remote: Callable[[str, str], bool]) -> None:
         self._catalogue = catalogue
         self._remote = remote
-        self._meters: dict[tuple[str, ...], Meter] = {}
+        self._meters = Series(Meter, self._is_current)
         # Meters by what tells requests apart most of the time; cleared when the catalogue changes.
         self._found: dict[tuple[str, ...], Meter] = {}
         self._generation = -1
@@ -120,13 +121,15 @@ class Meters(Collector):
         meter = self._found.get(key)
         if meter is None:
             labels = self._labels(info, dry, applies)
-            meter = self._meters.get(labels)
-            if meter is None:
-                meter = self._meters[labels] = Meter(labels)
+            meter = self._meters[labels]
             if info.resource == labels[4] and info.subresource == labels[5]:
                 # What is not known here is looked up every time, and kept nowhere.
                 self._found[key] = meter
         return meter
+
+    def _is_current(self, labels: tuple[str, ...]) -> bool:
+        group, version, resource = labels[2:5]
+        return not resource or self._catalogue.find(group, version, resource) is not None
 
     def _labels(self, info: RequestInfo, dry: str, applies: str) -> tuple[str, ...]:
         if not info.is_resource:

@@ -125,7 +125,7 @@ class Server:
         self.feed = Feed(store, root)
         self.catalogue = Catalogue(self.feed, transformer or Identity(), root)
         self.catalogue.withhold(enablements.disabled(options.runtime_config, resources.BUILT_IN))
-        self.store.resource_of = self.catalogue.resource_of
+        self.store.resource_of, self.store.is_stored = self.catalogue.resource_of, self.catalogue.is_stored
         self.encryption: Encryption | None = None
         if options.encryption_provider_config and transformer is None:
             # Which rule holds for a key is known to the catalogue, and how a value is read to the transformer.

@@ -16,6 +16,7 @@ from keelson.component_base.histograms import Histogram
 from keelson.storage.errors import KeyExistsError, RevisionConflictError, StorageError
 from keelson.storage.stores import Found, Page, Store, Watch
 
+from .series import Series
 from .tracing import spans
 
 _SECONDS = (
@@ -44,22 +45,20 @@ class _Meter:
 class Measured:
     """A `stores.Store` that counts and traces the calls of another.
 
-    `resource_of` tells whose objects lie at a key, by `resources.lookup`'s names; "" is nobody's.
+    `resource_of` tells whose objects lie at a key, by `resources.lookup`'s names; "" is nobody's. `is_stored`
+    tells whether there is still such a resource.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.resource_of: Callable[[str], str] = lambda _key: ""
-        self.meters: dict[tuple[str, str], _Meter] = {}
+        self.is_stored: Callable[[str], bool] = lambda _resource: True
+        self.meters = Series[tuple[str, str], _Meter](lambda _name: _Meter(), lambda name: self.is_stored(name[1]))
         # Bytes, as the store said last; None where it never did.
         self.told_size: int | None = None
 
     def _meter(self, operation: str, key: str) -> _Meter:
-        name = (operation, self.resource_of(key))
-        meter = self.meters.get(name)
-        if meter is None:
-            meter = self.meters[name] = _Meter()
-        return meter
+        return self.meters[operation, self.resource_of(key)]
 
     async def _timed(self, operation: str, key: str, call: Awaitable[T]) -> T:
         began = perf_counter()

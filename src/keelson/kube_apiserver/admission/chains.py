@@ -17,7 +17,6 @@ from keelson.kube_apiserver.registry.contexts import Context
 from .durations import ADMIT, QUICK_SECONDS, VALIDATE, Duration, Durations
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
-_MOST_CHOICES = 10_000
 
 
 @dataclass(slots=True)
@@ -77,12 +76,15 @@ class Chain:
         self._clock = clock
         self.durations = Durations()
         self._plugins: Sequence[Any] = ()
+        # The resources that some plugins are for; all others are the same to them.
+        self._subjects: frozenset[str] = frozenset()
         # By kind of step, operation and resource: the steps, each with where its time is noted.
         self._steps: dict[tuple[str, str, str], list[tuple[Step, Duration]]] = {}
 
     def use(self, plugins: Sequence[Any]) -> None:
         """Run these plugins from now on."""
         self._plugins = plugins
+        self._subjects = frozenset[str]().union(*[getattr(plugin, "subjects", ()) for plugin in plugins])
         self._steps.clear()
         for plugin in plugins:
             if hasattr(plugin, "active"):
@@ -90,11 +92,9 @@ class Chain:
 
     def _chosen(self, kind: str, operation: str, resource: str) -> list[tuple[Step, Duration]]:
         """The steps of a kind, as long as no plugin becomes active or inactive."""
+        resource = resource if resource in self._subjects else ""
         found = self._steps.get((kind, operation, resource))
         if found is None:
-            if len(self._steps) >= _MOST_CHOICES:
-                # Definitions come and go, and leave the names of their resources here.
-                self._steps.clear()
             method = "mutate" if kind == ADMIT else "validate"
             found = self._steps[kind, operation, resource] = [
                 (getattr(plugin, method), self.durations.of(plugin.name, kind, operation))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,8 @@ CLAIM = "kubernetes.io"
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 _REMEMBERED = 10_000
+# Tokens that come this often are verified once.
+_KEPT_SECONDS = 60.0
 # A pod's token outlives the beginning of its deletion by its grace and this much (upstream's 60 s).
 _DELETION_LEEWAY = 60.0
 _EXTRA = "authentication.kubernetes.io/"
@@ -143,7 +144,10 @@ class Tokens:
         self._lookup = lookup
         self._now = now
         self._find = find
-        self._verified: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        # Claims of tokens that were verified lately, and of those before them: who comes seldom is forgotten.
+        self._verified: dict[str, Mapping[str, Any]] = {}
+        self._older: dict[str, Mapping[str, Any]] = {}
+        self._begun = 0.0
 
     async def authenticate(self, request: Request) -> User | None:
         """The account of the request's bearer token, None where it has none of ours."""
@@ -156,7 +160,7 @@ class Tokens:
         They are looked at once more, in one piece: while the verdict was made they may have changed.
         """
         header = request.headers.get("authorization", "")
-        claims = self._verified.get(bearer(request)) if header else None
+        claims = self._known(bearer(request)) if header else None
         if claims is None or self._find is None:
             return None
         ends = float(claims.get("exp", 0))
@@ -207,7 +211,7 @@ class Tokens:
         return await self._user(claims, now), common
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
-        known = self._verified.get(token)
+        known = self._known(token)
         if known is not None:
             return known
         if token.count(".") != 2:
@@ -231,11 +235,21 @@ class Tokens:
                 )
             except jwt.PyJWTError:
                 continue
-            self._verified[token] = claims
-            if len(self._verified) > _REMEMBERED:
-                self._verified.popitem(last=False)
+            self._remember(token, claims)
             return claims
         raise errors.unauthorized()
+
+    def _known(self, token: str) -> Mapping[str, Any] | None:
+        found = self._verified.get(token)
+        if found is None and (found := self._older.pop(token, None)) is not None:
+            self._verified[token] = found
+        return found
+
+    def _remember(self, token: str, claims: Mapping[str, Any]) -> None:
+        now = self._now().timestamp()
+        if len(self._verified) >= _REMEMBERED or now - self._begun > _KEPT_SECONDS:
+            self._older, self._verified, self._begun = self._verified, {}, now
+        self._verified[token] = claims
 
     async def _user(self, claims: Mapping[str, Any], now: float) -> User:
         own = claims.get(CLAIM)

@@ -166,6 +166,10 @@ class Catalogue:
         second = key.find("/", first) + 1
         return self._by_prefix.get(key[:second]) or self._by_prefix.get(key[:first]) or ""
 
+    def is_stored(self, qualified: str) -> bool:
+        """Whether objects of a resource of this name, or of nobody's, may be in the store."""
+        return not qualified or any(each == qualified for each in self._by_prefix.values())
+
     def decode(self, served: Served, key: str, value: bytes) -> Object:
         """The object that a stored value is. Raises ValueError, StatusError, storage's TransformError."""
         plain, _ = self.transformer.decode(key, value)

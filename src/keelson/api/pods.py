@@ -18,7 +18,7 @@ def containers(spec: Object) -> Iterator[Object]:
     yield from spec.get("containers") or ()
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _is_positive(amount: str) -> bool:
     return quantities.parse(amount) > 0
 

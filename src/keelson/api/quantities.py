@@ -91,7 +91,7 @@ def _text(value: Value) -> str:
 
 
 # Specs of one cluster repeat a few dozen quantities; the cache makes them cost a look-up.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> tuple[Decimal, str]:
     match = _FORM.fullmatch(text)
     if match is None or not (match[2] or match[3]):

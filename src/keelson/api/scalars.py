@@ -35,7 +35,7 @@ def _moment(text: str, layout: str) -> datetime:
     raise ScalarError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def time(text: str) -> str:
     """metav1.Time: RFC 3339 in UTC, whole seconds."""
     moment = _moment(text, "2006-01-02T15:04:05Z07:00")
@@ -48,7 +48,7 @@ def micro_time(text: str) -> str:
     return text if _PLAIN_MICRO_TIME.fullmatch(text) else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _quantity(text: str) -> str:
     try:
         return quantities.canonical(text)

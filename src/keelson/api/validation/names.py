@@ -39,7 +39,7 @@ def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def dns_label(text: str) -> str:
     """RFC 1123 label."""
     if len(text) > LABEL_LENGTH:
@@ -52,7 +52,7 @@ def dns_label(text: str) -> str:
     )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def dns_subdomain(text: str) -> str:
     """RFC 1123 subdomain: what most objects are named by."""
     if len(text) > SUBDOMAIN_LENGTH:
@@ -94,7 +94,7 @@ _QUALIFIED_HELP = (
 )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def qualified_name(text: str) -> str:
     """A label's or annotation's key: an optional DNS prefix and a name."""
     prefix, slash, name = text.rpartition("/")
@@ -116,7 +116,7 @@ def qualified_name(text: str) -> str:
     return "" if _qualified_re.fullmatch(name) else f"name part {_QUALIFIED_HELP}"
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def label_value(text: str) -> str:
     """A label's value."""
     if len(text) > LABEL_LENGTH:
@@ -143,7 +143,7 @@ def config_key(text: str) -> str:
     return "must not start with '..'" if text.startswith("..") else ""
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def env_name(text: str) -> str:
     """The name of an environment variable: any printable ASCII but "="."""
     if _env_name_re.fullmatch(text):

@@ -15,7 +15,7 @@ _HUGE_PAGES = "hugepages-"
 _NOT_OVERCOMMITTED = "must be equal to"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def amount(text: str) -> Decimal:
     """The number of a quantity; the same few texts come again and again."""
     return quantities.parse(text)

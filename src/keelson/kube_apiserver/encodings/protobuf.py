@@ -170,7 +170,7 @@ def _read_time(data: bytes) -> str | None:
 
 
 # An object that is read and written back brings the same few times again.
-_known_time = lru_cache(maxsize=4096)(_read_time)
+_known_time = lru_cache(maxsize=1024)(_read_time)
 
 
 def _micro_time(data: bytes) -> str | None:

@@ -15,17 +15,38 @@ _FLUSH_SECONDS = 30.0
 _KEEP_ALIVE_SECONDS = 15
 
 
-class Wire(asyncio.Protocol):
+class Paced(asyncio.Protocol):
+    """A connection that is written to no faster than the far end takes it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._writable: asyncio.Future[None] | None = None
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    async def writable(self) -> None:
+        """Wait until most of what was written is on its way, or the connection ended."""
+        if self._writable is not None:
+            await self._writable
+
+
+class Wire(Paced):
     """One end of a connection. `read` gives b"" at its end, whatever ended it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._transport: Any = None
         self._received = bytearray()
         self._ended = False
         self._changed: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self._paused = False
-        self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
     def adopt(self, transport: Any, early: bytes = b"") -> Wire:
@@ -59,15 +80,6 @@ class Wire(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
 
-    def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
-
     def _wake(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
@@ -91,8 +103,7 @@ class Wire(asyncio.Protocol):
         if self._ended or self._transport.is_closing():
             raise ConnectionResetError("the connection ended")
         self._transport.write(data)
-        if self._writable is not None:
-            await self._writable
+        await self.writable()
 
     def close(self) -> None:
         """Send what was written, then end."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import httptools
 
-from keelson.component_base.wires import Wire, keep_alive
+from keelson.component_base.wires import Paced, Wire, keep_alive
 
 _HIGH_WATER = 256 * 1024
 _MOST_HEADER_BYTES = 64 * 1024
@@ -63,11 +63,11 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name), "")
 
 
-class Backend(asyncio.Protocol):
+class Backend(Paced):
     """One connection. `connect`, `send`, then `chunks` or `upgraded`, and `close` in any case."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
         self._head: asyncio.Future[Answer] = self._loop.create_future()
@@ -84,7 +84,6 @@ class Backend(asyncio.Protocol):
         self._has_body = True
         self._until_close = False
         self._changed: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self._after_upgrade = b""
         self._sending: asyncio.Task[None] | None = None
 
@@ -146,15 +145,6 @@ class Backend(asyncio.Protocol):
             self._head.exception()
         self.resume_writing()
         self._wake()
-
-    def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
@@ -249,8 +239,7 @@ class Backend(asyncio.Protocol):
                 if self._transport is None or self._transport.is_closing():
                     return
                 self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-                if self._writable is not None:
-                    await self._writable
+                await self.writable()
         except ConnectionError as error:
             # The other end must not take a part of the body for the whole.
             self._fail(str(error))

@@ -42,6 +42,13 @@ _DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
 _ONLY_ASKED = ("create",)
 # The key of the handler of every custom resource's scale.
 CUSTOM_SCALE = "*/scale"
+# Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
+_RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationcontrollers", "resourcequotas",
+                              "persistentvolumes", "persistentvolumeclaims", "serviceaccounts"})  # fmt: skip
+# What can be done to all namespaces at once.
+_ACROSS_NAMESPACES = frozenset({"list", "watch"})
+# Below these, upstream's router itself answers for paths that it does not know.
+_BUILT_IN = frozenset((each.group, each.version) for each in resources.BUILT_IN)
 
 
 def context_of(request: Request, info: RequestInfo, user: User) -> Context:
@@ -84,17 +91,6 @@ def _form(request: Request, served: Served, verb: str) -> Form:
     if form.media_type == JSON and not form.pretty and wants_pretty(request):
         return form._replace(pretty=True)
     return form
-
-
-# Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
-_RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationcontrollers", "resourcequotas",
-                              "persistentvolumes", "persistentvolumeclaims", "serviceaccounts"})  # fmt: skip
-# What can be done to all namespaces at once.
-_ACROSS_NAMESPACES = frozenset({"list", "watch"})
-
-
-# Below these, upstream's router itself answers for paths that it does not know.
-_BUILT_IN = frozenset((each.group, each.version) for each in resources.BUILT_IN)
 
 
 def _nowhere(info: RequestInfo) -> errors.StatusError:

@@ -114,7 +114,10 @@ class Feed:
         """Forget a collection, as when a CRD goes."""
         source = self._sources.pop(prefix, None)
         if source is not None:
-            self._by_segment[self._segment(prefix)].remove(source)
+            segment = self._segment(prefix)
+            self._by_segment[segment].remove(source)
+            if not self._by_segment[segment]:
+                del self._by_segment[segment]
             if source.loading is not None:
                 source.loading.cancel()
             # Whoever waits for it is to see that it is gone.

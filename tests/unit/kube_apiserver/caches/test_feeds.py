@@ -196,3 +196,13 @@ async def test_an_event_that_does_not_come_keeps_no_answer() -> None:
         assert told == []
         store.telling.set()
         assert names((await feed.fresh(PREFIX)).items) == ["a", "b", "c"]
+
+
+def test_a_collection_that_goes_leaves_nothing_behind() -> None:
+    feed = Feed(MemoryStore())
+    prefixes = [f"/registry/group-{number}.example.com/things/" for number in range(3)]
+    for prefix in prefixes:
+        feed.add(prefix, Indexer(()), lambda _key, value: orjson.loads(value))
+    for prefix in prefixes:
+        feed.remove(prefix)
+    assert (feed._sources, feed._by_segment) == ({}, {})

@@ -6,23 +6,22 @@ malformed for our parser and merely forbidden for upstream's, and reviews have n
 
 from __future__ import annotations
 
-import http.client
 import json
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.compatibility.wires import Answer, ask
 from tests.contracts.kube_apiserver.api_servers import Authority, Cluster
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
 Lines = Sequence[tuple[str, str]]
 
-_OWN = frozenset({"Date", "Content-Length", "Audit-Id", "Transfer-Encoding", "Connection"})
 _ME = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _MAPS = "/api/v1/namespaces/default/configmaps"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -30,14 +29,6 @@ _REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"
 
 # What those who impersonate may.
 ROLES = Path(__file__).with_name("access_roles.yaml")
-
-
-class Answer(NamedTuple):
-    """What is compared."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
 
 
 class Asker:
@@ -67,26 +58,12 @@ class Asker:
 
     def ask(self, user: str, method: str, path: str, lines: Lines = (), body: Any = None) -> Answer:
         """One request of somebody (by certificate; "" is nobody) with these header lines."""
-        connection = http.client.HTTPSConnection(
-            self.cluster.address, self.cluster.port, context=self._context(user), timeout=10
-        )
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
-            data = b"" if body is None else json.dumps(body).encode()
-            if body is not None:
-                lines = [("Content-Type", "application/json"), ("Content-Length", str(len(data))), *lines]
-            for name, value in lines:
-                connection.putheader(name, value.encode())
-            connection.endheaders(data)
-            answer = connection.getresponse()
-            shown = {
-                name: value
-                for name, value in answer.getheaders()
-                if name not in _OWN and not name.startswith("X-Kubernetes-Pf")
-            }
-            return Answer(answer.status, shown, _value(answer.read()))
-        finally:
-            connection.close()
+        if body is not None:
+            lines = [("Content-Type", "application/json"), *lines]
+        found = ask(self.cluster, self._context(user), method, path, lines, body, read=_value)
+        # Whether a connection goes on is each server's own affair.
+        found.headers.pop("Connection", None)
+        return found
 
 
 def _value(raw: bytes) -> Any:

@@ -7,37 +7,27 @@ that it shows.
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 from keelson.api.resources import Resource
 from keelson.kube_apiserver.encodings import protobuf
-from tests.compatibility.wires import collection_path, stored
+from tests.compatibility.wires import Answer, ask, collection_path, stored
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 _JSON, _YAML, _PROTOBUF = "application/json", "application/yaml", protobuf.MEDIA_TYPE
-_OWN = frozenset({"Date", "Content-Length", "Audit-Id", "Transfer-Encoding"})
 # Texts of our own, and what is another thing each time that it is written.
 _FREE = frozenset({"uid", "creationTimestamp", "resourceVersion", "time", "continue"})
-
-
-class Answer(NamedTuple):
-    """What is compared of an answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
 
 
 class Asker:
@@ -51,25 +41,9 @@ class Asker:
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
         """Send one request with these headers and no others."""
-        connection = http.client.HTTPSConnection(
-            self._cluster.address, self._cluster.port, context=self._context, timeout=10
-        )
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
-            data = b"" if body is None else json.dumps(body).encode()
-            sent = {"Content-Type": _JSON, "Content-Length": str(len(data))} if body is not None else {}
-            for name, value in (sent | (headers or {})).items():
-                connection.putheader(name, value)
-            connection.endheaders(data)
-            answer = connection.getresponse()
-            shown = {
-                name: value
-                for name, value in answer.getheaders()
-                if name not in _OWN and not name.startswith("X-Kubernetes-Pf")
-            }
-            return Answer(answer.status, shown, _value(answer.read()))
-        finally:
-            connection.close()
+        sent = {"Content-Type": _JSON} if body is not None else {}
+        lines = (sent | (headers or {})).items()
+        return ask(self._cluster, self._context, method, path, lines, body, read=_value)
 
 
 def _value(raw: bytes) -> Any:

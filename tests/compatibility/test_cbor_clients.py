@@ -15,32 +15,13 @@ from keelson.api import cbor
 from tests.compatibility.wires import Wire
 from tests.compatibility.workloads import eventually
 from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.definitions import things
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
 _GATE = "--feature-gates=CBORServingAndStorage=true"
 _MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: spoken, namespace: default}\ndata: {a: b}\n"
-_DEFINITION = {
-    "metadata": {"name": "things.wire.example.org"},
-    "spec": {
-        "group": "wire.example.org",
-        "scope": "Namespaced",
-        "names": {"plural": "things", "singular": "thing", "kind": "Thing"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-                    }
-                },
-            }
-        ],
-    },
-}
+_DEFINITION = things("wire.example.org")
 
 
 def _serves(wire: Wire, path: str) -> bool:

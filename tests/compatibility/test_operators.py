@@ -17,6 +17,7 @@ from tests.compatibility.wires import Wire
 from tests.compatibility.workloads import MERGE, eventually
 from tests.contracts.kube_apiserver.api_servers import Cluster
 from tests.contracts.storage.etcd_members import free_port
+from tests.definitions import things
 
 pytestmark = pytest.mark.lab
 
@@ -31,23 +32,7 @@ SCHEMA = {
         "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
     },
 }
-DEFINITION = {
-    "metadata": {"name": "things.example.com"},
-    "spec": {
-        "group": "example.com",
-        "scope": "Namespaced",
-        "names": {"plural": "things", "singular": "thing", "kind": "Thing"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": SCHEMA},
-            }
-        ],
-    },
-}
+DEFINITION = things("example.com", SCHEMA, subresources={"status": {}})
 
 
 @pytest.fixture(scope="module")

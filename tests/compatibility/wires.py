@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from keelson.api import resources
 from keelson.api.resources import Resource
@@ -22,6 +23,49 @@ OWN = (
     "v1/events/",
     "events.k8s.io/v1/events/",
 )
+
+
+# Headers that tell of one answer and not of what is answered.
+_OWN = frozenset({"Date", "Content-Length", "Audit-Id", "Transfer-Encoding"})
+
+
+class Answer(NamedTuple):
+    """What is compared of an answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+def ask(
+    cluster: Cluster,
+    context: ssl.SSLContext,
+    method: str,
+    path: str,
+    lines: Iterable[tuple[str, str]] = (),
+    body: Any = None,
+    *,
+    read: Callable[[bytes], Any],
+) -> Answer:
+    """One request with these header lines and no others, its body as JSON; `read` makes a value of the answer's."""
+    connection = http.client.HTTPSConnection(cluster.address, cluster.port, context=context, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        data = b"" if body is None else json.dumps(body).encode()
+        for name, value in lines:
+            connection.putheader(name, value.encode())
+        if body is not None:
+            connection.putheader("Content-Length", str(len(data)))
+        connection.endheaders(data)
+        answer = connection.getresponse()
+        shown = {
+            name: value
+            for name, value in answer.getheaders()
+            if name not in _OWN and not name.startswith("X-Kubernetes-Pf")
+        }
+        return Answer(answer.status, shown, read(answer.read()))
+    finally:
+        connection.close()
 
 
 class Wire:

@@ -12,6 +12,7 @@ from keelson.api import cbor
 from keelson.client import kubeconfigs
 from keelson.client.rest import Client
 from tests.contracts.kube_apiserver.api_servers import Cluster
+from tests.definitions import things
 
 pytestmark = pytest.mark.lab
 
@@ -19,29 +20,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 THINGS = "/apis/wire.example.org/v1/namespaces/default/things"
 _HEADERS = {"Content-Type": cbor.MEDIA_TYPE, "Accept": cbor.MEDIA_TYPE}
-_DEFINITION = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "things.wire.example.org"},
-    "spec": {
-        "group": "wire.example.org",
-        "scope": "Namespaced",
-        "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-                    }
-                },
-            }
-        ],
-    },
-}
+_DEFINITION = things("wire.example.org")
 
 
 @pytest.fixture(scope="module")

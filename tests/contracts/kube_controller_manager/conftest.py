@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -18,13 +17,10 @@ from keelson.client.work_queues import WorkQueue, work
 from keelson.kube_controller_manager.__main__ import control
 from keelson.kube_controller_manager.accounts import AccountClients
 from keelson.kube_controller_manager.contexts import Controller, Settings
-from tests import background, waits
+from tests import background
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
-_PATIENCE = 20.0
-
 Controlling = Callable[..., AbstractAsyncContextManager[None]]
-Eventually = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 @pytest.fixture(scope="session")
@@ -49,17 +45,6 @@ def controlling(cluster: Cluster) -> Controlling:
             yield
 
     return run
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """Ask until the answer is true, and return it; what was asked last is shown where it never is."""
-
-    async def ask(question: Callable[[], Awaitable[Any]]) -> Any:
-        # Controllers act when they act: nothing tells a client of it but the objects.
-        return await waits.until(question, seconds=_PATIENCE)
-
-    return ask
 
 
 @pytest.fixture

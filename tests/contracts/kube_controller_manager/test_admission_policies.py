@@ -8,8 +8,9 @@ from keelson.client.rest import Client
 from keelson.kube_controller_manager.controllers.validating_admission_policy_status import (
     ValidatingAdmissionPolicyStatusController,
 )
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 _POLICIES = "validatingadmissionpolicies.admissionregistration.k8s.io"
 

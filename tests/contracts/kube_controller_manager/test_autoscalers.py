@@ -16,8 +16,9 @@ from keelson.kube_controller_manager.controllers.horizontal_pod_autoscaler impor
     HorizontalPodAutoscalerController,
 )
 from keelson.kube_controller_manager.controllers.replica_set import ReplicationControllerController
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("nodes")]
 METRICS = {

@@ -14,8 +14,9 @@ from keelson.kube_controller_manager.controllers.bootstrap_tokens import (
     TokenCleanerController,
     signature,
 )
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = pytest.mark.lab
 

@@ -9,8 +9,9 @@ import pytest
 from keelson.api import errors, meta
 from keelson.client.rest import Client
 from keelson.kube_controller_manager.controllers.namespace import NamespaceController
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = pytest.mark.lab
 

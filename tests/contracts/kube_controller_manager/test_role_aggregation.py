@@ -8,8 +8,9 @@ import pytest
 
 from keelson.client.rest import Client
 from keelson.kube_controller_manager.controllers.role_aggregation import RoleAggregationController
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = pytest.mark.lab
 

@@ -11,9 +11,10 @@ from keelson.api import meta
 from keelson.api.errors import StatusError
 from keelson.client.rest import Client
 from keelson.kube_controller_manager.controllers.service_cidr import CIDRS, ServiceCidrController
+from tests.contracts.conftest import Eventually
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = pytest.mark.lab
 

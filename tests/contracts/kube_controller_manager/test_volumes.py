@@ -19,8 +19,9 @@ from keelson.kube_controller_manager.controllers.storage_protection import (
     PersistentVolumeClaimProtectionController,
     PersistentVolumeProtectionController,
 )
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = pytest.mark.lab
 ALL = (

@@ -15,8 +15,9 @@ from keelson.kube_controller_manager.controllers.endpoint import EndpointControl
 from keelson.kube_controller_manager.controllers.endpoint_slice_mirroring import EndpointSliceMirroringController
 from keelson.kube_controller_manager.controllers.replica_set import ReplicationControllerController
 from keelson.kube_controller_manager.controllers.ttl_after_finished import TtlAfterFinishedController
+from tests.contracts.conftest import Eventually
 
-from .conftest import Controlling, Eventually
+from .conftest import Controlling
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("nodes")]
 BUDGETS = "poddisruptionbudgets.policy"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from keelson.client import kubeconfigs
 from keelson.client.rest import Client
 from keelson.kube_scheduler.schedulers import Scheduler
-from tests import background, waits
+from tests import background
 from tests.contracts.kube_apiserver.api_servers import Cluster
-
-_PATIENCE = 20.0
-
-Eventually = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +29,3 @@ async def scheduler(cluster: Cluster) -> AsyncIterator[None]:
         background.running(Scheduler(client, name="default-scheduler").run()),
     ):
         yield
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """Ask until the answer is true, and return it; what was asked last is shown where it never is."""
-
-    async def ask(question: Callable[[], Awaitable[Any]]) -> Any:
-        # The scheduler acts when it acts: nothing tells a client of it but the objects.
-        return await waits.until(question, seconds=_PATIENCE)
-
-    return ask

@@ -10,8 +10,7 @@ import pytest
 from keelson.api import meta
 from keelson.client.rest import Client
 from keelson.component_base import metrics
-
-from .conftest import Eventually
+from tests.contracts.conftest import Eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("scheduler")]
 

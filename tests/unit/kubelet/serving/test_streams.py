@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,6 +35,20 @@ class Runtime:
 
 
 @asynccontextmanager
+async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
+    """A server whose /exec this answers; its port."""
+    app = web.Application()
+    app.router.add_route("*", "/exec", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def passage(runtime: Runtime) -> AsyncIterator[tuple[int, list[web.StreamResponse]]]:
     """The port of a kubelet that forwards everything to the runtime, and the answers that it has given."""
     server = await asyncio.start_server(runtime.serve, "127.0.0.1", 0)
@@ -45,16 +59,10 @@ async def passage(runtime: Runtime) -> AsyncIterator[tuple[int, list[web.StreamR
         answers.append(await streams.forward(request, f"http://127.0.0.1:{target}/exec/token?a=b"))
         return answers[-1]
 
-    app = web.Application()
-    app.router.add_route("*", "/exec", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
     try:
-        yield runner.addresses[0][1], answers
+        async with serving(handle) as port:
+            yield port, answers
     finally:
-        await runner.cleanup()
         server.close()
         await server.wait_closed()
 
@@ -96,15 +104,9 @@ async def test_what_can_not_be_passed_on(headers: dict[str, str], status: int) -
         # Nobody listens at the discard port of a test machine.
         return await streams.forward(request, "http://127.0.0.1:9/exec")
 
-    app = web.Application()
-    app.router.add_route("*", "/exec", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        port = runner.addresses[0][1]
-        async with ClientSession() as session, session.post(f"http://127.0.0.1:{port}/exec", headers=headers) as answer:
-            assert answer.status == status
-    finally:
-        await runner.cleanup()
+    async with (
+        serving(handle) as port,
+        ClientSession() as session,
+        session.post(f"http://127.0.0.1:{port}/exec", headers=headers) as answer,
+    ):
+        assert answer.status == status

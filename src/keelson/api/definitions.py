@@ -22,6 +22,7 @@ from keelson.api.resources import BUILT_IN
 VERSION = "v1.36.0"
 SCHEMAS_FILE = "schemas.json"
 DESCRIPTIONS_FILE = "descriptions.json"
+DETAILS_FILE = "openapi_details.json"
 
 Definitions = Mapping[str, Mapping[str, Any]]
 
@@ -48,7 +49,7 @@ def _simplified(node: Mapping[str, Any], *, field: str = "") -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in node.items():
         match key:
-            case "description" | "x-kubernetes-unions":
+            case "description":
                 continue
             case "type":
                 result[key] = next(t for t in value if t != "null") if isinstance(value, list) else value
@@ -147,4 +148,16 @@ def descriptions() -> Mapping[str, Mapping[str, str]]:
     packaged = _packaged(DESCRIPTIONS_FILE)
     raw = packaged.read_bytes() if packaged.is_file() else compact_descriptions(distribution())
     found: Mapping[str, Mapping[str, str]] = orjson.loads(raw)
+    return found
+
+
+def details() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """What documents say beyond the definitions: {definition: {property: its "enum", its "default"}}.
+
+    What is said of a list's or map's values is below "items" or "additionalProperties" of the property. Made by
+    tools/openapi_details.py; read anew at each call, as prose is.
+    """
+    found: Mapping[str, Mapping[str, Mapping[str, Any]]] = orjson.loads(
+        files("keelson.api").joinpath("_gen", DETAILS_FILE).read_bytes()
+    )
     return found

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from keelson.api import openapi
+from keelson.api import definitions, openapi
 from keelson.api.openapi import components, merging
 from keelson.api.resources import BUILT_IN, Resource
 
@@ -65,6 +65,33 @@ def test_kubectl_finds_what_it_looks_for() -> None:
     assert deployment["x-kubernetes-group-version-kind"][0]["kind"] == "Deployment"
 
 
+def test_properties_tell_of_enumerations_and_defaults() -> None:
+    restart = {"type": "string", "enum": ["Always", "Never", "OnFailure"]}
+    for schemas in (
+        v3("", "v1")["components"]["schemas"],
+        openapi.swagger(BUILT_IN, release="v1.36.0")["definitions"],
+    ):
+        found = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
+        description = found.pop("description")
+        assert found == restart
+        assert description.endswith('\n\nPossible enum values:\n - `"Always"`\n - `"Never"`\n - `"OnFailure"`')
+        modes = schemas["io.k8s.api.core.v1.PersistentVolumeClaimSpec"]["properties"]["accessModes"]["items"]
+        assert modes.pop("default", "") == ""
+        assert modes == {
+            "type": "string",
+            "enum": ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"],
+        }
+
+
+def test_only_v3_has_defaults() -> None:
+    kind = "io.k8s.api.core.v1.ContainerPort"
+    assert v3("", "v1")["components"]["schemas"][kind]["properties"]["protocol"]["default"] == "TCP"
+    assert "default" not in openapi.swagger(BUILT_IN, release="v1.36.0")["definitions"][kind]["properties"]["protocol"]
+    # A reference with anything beside it is wrapped; with nothing, it is not.
+    spec = v3("", "v1")["components"]["schemas"]["io.k8s.api.core.v1.PodList"]["properties"]["items"]["items"]
+    assert spec == {"default": {}, "allOf": [{"$ref": "#/components/schemas/io.k8s.api.core.v1.Pod"}]}
+
+
 def test_unserved_versions_have_no_document() -> None:
     assert openapi.document_v3(BUILT_IN, "apps", "v2", release="v1.36.0") is None
 
@@ -78,6 +105,12 @@ def test_the_index_changes_with_what_is_served() -> None:
     other = {key: openapi.Custom(b'{"type":"object"}', "CronTabList") for key in CUSTOMS}
     changed = openapi.index_v3([*BUILT_IN, CRON_TAB], other)["paths"]
     assert changed["apis/stable.example.com/v1"] != custom["apis/stable.example.com/v1"]
+
+
+def test_the_index_changes_with_what_documents_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = openapi.index_v3(BUILT_IN)["paths"]
+    monkeypatch.setattr(definitions, "details", dict)
+    assert not before.items() & openapi.index_v3(BUILT_IN)["paths"].items()
 
 
 def test_custom_resources_are_described() -> None:

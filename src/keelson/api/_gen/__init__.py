@@ -1,1 +1,1 @@
-"""Generated types; see tools/typed_dicts.py."""
+"""Generated types and tables; see tools/typed_dicts.py and tools/openapi_details.py."""

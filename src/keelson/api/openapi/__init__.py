@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import orjson
@@ -50,9 +51,19 @@ def _grouped(resources: Iterable[Resource]) -> dict[tuple[str, str], list[Resour
     return found
 
 
-def _digest(found: Iterable[Resource], customs: Customs) -> str:
-    """Tells documents apart by what they are made of, so that the index need not make them."""
+def _origin() -> bytes:
+    """A digest of what makes documents: clients keep them for ever, whatever server of ours they came from."""
     digest = hashlib.sha256(definitions.VERSION.encode())
+    sources = files(__package__).iterdir()
+    for source in sorted((each for each in sources if each.name.endswith(".py")), key=lambda each: each.name):
+        digest.update(source.read_bytes())
+    digest.update(orjson.dumps(definitions.details()))
+    return digest.digest()
+
+
+def _digest(origin: bytes, found: Iterable[Resource], customs: Customs) -> str:
+    """Tells documents apart by what they are made of, so that the index need not make them."""
+    digest = hashlib.sha256(origin)
     for resource in sorted(found, key=lambda each: each.plural):
         digest.update(repr(resource).encode())
         custom = customs.get((resource.group, resource.version, resource.kind))
@@ -63,10 +74,11 @@ def _digest(found: Iterable[Resource], customs: Customs) -> str:
 
 def index_v3(resources: Iterable[Resource], customs: Customs | None = None) -> dict[str, Any]:
     """`/openapi/v3`: where each group and version has its document; the address changes with the content."""
+    origin = _origin()
     paths = {}
     for (group, version), found in sorted(_grouped(resources).items()):
         path = path_of(group, version)
-        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_digest(found, customs or {})}"}
+        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_digest(origin, found, customs or {})}"}
     return {"paths": paths}
 
 

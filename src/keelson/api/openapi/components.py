@@ -1,7 +1,7 @@
 """Definitions in the two dialects of OpenAPI that clients read: v3 components and Swagger 2.0 definitions.
 
-The markers of lists, patches and kinds are alike in both. They differ in how a reference is written beside other
-fields: Swagger lets it stand, v3 wants it inside `allOf`.
+The markers of lists, patches and kinds, and enumerations are alike in both. Only v3 has defaults. They differ in how a
+reference is written beside other fields: Swagger lets it stand, v3 wants it inside `allOf`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from keelson.api.schemas import definitions, descriptions
+from keelson.api.definitions import definitions, descriptions, details
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"
@@ -39,35 +39,44 @@ def reference_v2(name: str) -> dict[str, Any]:
     return {"$ref": V2_PREFIX + name}
 
 
-def _translate(node: Node, description: str, refer: Refer, *, wrap: bool) -> dict[str, Any]:
+def _translate(node: Node, description: str, said: Node, refer: Refer, *, v3: bool) -> dict[str, Any]:
+    """A node in a dialect; `said` is what `definitions.details` has of it."""
     result: dict[str, Any] = {}
+    if "enum" in said:
+        result["enum"] = said["enum"]
+        if description:
+            # Those who show prose alone are to know too, as upstream has it.
+            description += "\n\nPossible enum values:" + "".join(f'\n - `"{value}"`' for value in said["enum"])
     if description:
         result["description"] = description
+    if v3 and "default" in said:
+        result["default"] = said["default"]
     for key, value in node.items():
         match key:
             case "$ref":
-                if wrap and (description or len(node) > 1):
+                if v3 and (result or len(node) > 1):
                     result["allOf"] = [refer(value)]
                 else:
                     result.update(refer(value))
             case "properties" | "oneOf":
                 continue
             case "items" | "additionalProperties":
-                result[key] = _translate(value, "", refer, wrap=wrap)
+                result[key] = _translate(value, "", said.get(key, {}), refer, v3=v3)
             case _:
                 result[key] = value
     return result
 
 
-def _definition(name: str, node: Node, prose: Mapping[str, str], *, v3: bool) -> dict[str, Any]:
+def _definition(name: str, node: Node, prose: Mapping[str, str], said: Node, *, v3: bool) -> dict[str, Any]:
     refer = reference_v3 if v3 else reference_v2
     special = (_SPECIAL_V3 if v3 else _SPECIAL_V2).get(name)
     if special is not None:
         return {"description": prose[""], **special} if prose.get("") else dict(special)
-    result = _translate(node, prose.get("", ""), refer, wrap=v3)
+    result = _translate(node, prose.get("", ""), {}, refer, v3=v3)
     if "properties" in node:
         result["properties"] = {
-            key: _translate(child, prose.get(key, ""), refer, wrap=v3) for key, child in node["properties"].items()
+            key: _translate(child, prose.get(key, ""), said.get(key, {}), refer, v3=v3)
+            for key, child in node["properties"].items()
         }
     return result
 
@@ -93,8 +102,11 @@ def _reached(roots: Iterable[str], known: Mapping[str, Node]) -> list[str]:
 
 def components(roots: Iterable[str], *, v3: bool) -> dict[str, Any]:
     """What the definitions named by `roots` reach, with prose, in the dialect asked for."""
-    known, prose = definitions(), descriptions()
-    return {name: _definition(name, known[name], prose.get(name, {}), v3=v3) for name in _reached(roots, known)}
+    known, prose, said = definitions(), descriptions(), details()
+    return {
+        name: _definition(name, known[name], prose.get(name, {}), said.get(name, {}), v3=v3)
+        for name in _reached(roots, known)
+    }
 
 
 def names_by_kind() -> dict[tuple[str, str, str], str]:
@@ -117,9 +129,9 @@ _V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
 def common_properties(*, v3: bool) -> dict[str, Any]:
     """What every object has, told in the words that built-in kinds have for it."""
     refer = reference_v3 if v3 else reference_v2
-    prose = descriptions()[_ANY_KIND]
+    prose, said = descriptions()[_ANY_KIND], details()[_ANY_KIND]
     return {
-        key: _translate(child, prose.get(key, ""), refer, wrap=v3)
+        key: _translate(child, prose.get(key, ""), said.get(key, {}), refer, v3=v3)
         for key, child in definitions()[_ANY_KIND]["properties"].items()
         if key in ("apiVersion", "kind", "metadata")
     }

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-_LEAST = 1024
+_LEAST = 256
 
 
 class Series(dict[K, V], Generic[K, V]):

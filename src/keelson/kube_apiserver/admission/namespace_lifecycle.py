@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keelson.api import errors, meta
 from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.recents import Recent
 
 from .chains import CREATE, DELETE, Attributes
 from .lookups import Lookups
@@ -24,7 +25,7 @@ class NamespaceLifecycle:
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
         # Namespaces as they were when last seen not to be ending: most writes are to one of a few.
-        self._living: dict[str, Item] = {}
+        self._living: Recent[str, Item] = Recent(_REMEMBERED)
 
     async def mutate(self, attributes: Attributes) -> None:
         """Refuse with 403 or 404 what the namespace's life does not allow."""
@@ -42,8 +43,6 @@ class NamespaceLifecycle:
         if self._living.get(name) is item:
             return
         if not meta.is_deleting(item.object("v1", "Namespace")):
-            if len(self._living) >= _REMEMBERED:
-                self._living.clear()
             self._living[name] = item
             return
         why = f"unable to create new content in namespace {attributes.namespace} because it is being terminated"

@@ -6,7 +6,6 @@ decides whether it speaks for itself (the client CA) or may speak for others (th
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keelson.api import errors
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
@@ -72,7 +72,7 @@ class Certificates:
     def __init__(self, authorities: Authorities, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._authorities = authorities
         self._now = now
-        self._known: OrderedDict[bytes, tuple[User | None, datetime, datetime]] = OrderedDict()
+        self._known: Recent[bytes, tuple[User | None, datetime, datetime]] = Recent(_REMEMBERED)
 
     async def authenticate(self, request: Request) -> User | None:
         """The certificate's subject, None where there is no certificate, or one that names nobody.
@@ -89,8 +89,6 @@ class Certificates:
             user = self._user(certificate)
             known = (user, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
             self._known[key] = known
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
         user, begins, ends = known
         if user is None:
             raise errors.unauthorized()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -21,6 +20,7 @@ from keelson.api import errors
 from keelson.api.validation import names
 from keelson.component_base import metrics
 from keelson.kube_apiserver.authorization.unions import Authorizer, RefusalError, decided, refusal
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -147,7 +147,7 @@ class Impersonations:
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._last: OrderedDict[str, str] = OrderedDict()
+        self._last: Recent[str, str] = Recent(_REMEMBERED)
 
     async def applied(self, user: User, request: Request, info: RequestInfo) -> Impersonated | None:
         """Whom the request acts as, None where it is for nobody but the user. Raises StatusError 400, 403."""
@@ -166,7 +166,7 @@ class Impersonations:
                 # The first refusal is told: it is that of the mode which fits best.
                 refused = refused or error
             else:
-                self._remember(user.name, mode)
+                self._last[user.name] = mode
                 _note(mode, "allowed", began)
                 return made
         _note("", "denied", began)
@@ -177,12 +177,6 @@ class Impersonations:
         if mode == _LEGACY:
             return await _Checks(user, self._authorizer, "impersonate", constrained=False).impersonated(found)
         return await _constrained(mode, user, found, info, self._authorizer)
-
-    def _remember(self, name: str, mode: str) -> None:
-        self._last[name] = mode
-        self._last.move_to_end(name)
-        if len(self._last) > _REMEMBERED:
-            self._last.popitem(last=False)
 
 
 def _note(mode: str, decision: str, began: float) -> None:

@@ -17,6 +17,7 @@ import jwt
 import orjson
 
 from keelson.api import errors
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
@@ -185,7 +186,7 @@ class Issuers:
 
     def __init__(self, configuration: Configuration) -> None:
         self._tasks: list[asyncio.Task[None]] = []
-        self._believed: dict[str, tuple[float, User]] = {}
+        self._believed: Recent[str, tuple[float, User]] = Recent(_REMEMBERED, _BELIEVED_SECONDS)
         self._providers = {each.url: Provider(each) for each in configuration.issuers}
 
     def start(self) -> None:
@@ -234,7 +235,5 @@ class Issuers:
             user = claims_.user_of(provider.issuer.mappings, claims)
         except ClaimsError as error:
             raise RefusedError(f"oidc: {error}") from error
-        if len(self._believed) >= _REMEMBERED:
-            self._believed.clear()
         self._believed[token] = (min(now + _BELIEVED_SECONDS, float(claims["exp"])), user)
         return user

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from keelson.api.errors import StatusError
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.remote_reviews import Reviewer
 from keelson.kube_apiserver.serving.messages import Request
@@ -29,7 +30,7 @@ class TokenWebhook:
         self.reviewer = reviewer
         self._seconds = seconds
         self._audiences = tuple(audiences)
-        self._known: dict[tuple[str, tuple[str, ...]], _Known] = {}
+        self._known: Recent[tuple[str, tuple[str, ...]], _Known] = Recent(_REMEMBERED, seconds)
 
     async def authenticate(self, request: Request) -> User | None:
         """The user of the bearer token, None where there is none or the other server does not know it."""
@@ -71,7 +72,5 @@ class TokenWebhook:
                 user = User(info.get("username") or "", tuple(info.get("groups") or ()), info.get("uid") or "", extra)
         known: _Known = (time.monotonic() + self._seconds, user, common, str(status.get("error") or ""))
         if self._seconds:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             self._known[token, audiences] = known
         return known

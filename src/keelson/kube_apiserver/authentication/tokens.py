@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
@@ -29,8 +30,6 @@ CLAIM = "kubernetes.io"
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 _REMEMBERED = 10_000
-# Tokens that come this often are verified once.
-_KEPT_SECONDS = 60.0
 # A pod's token outlives the beginning of its deletion by its grace and this much (upstream's 60 s).
 _DELETION_LEEWAY = 60.0
 _EXTRA = "authentication.kubernetes.io/"
@@ -144,10 +143,8 @@ class Tokens:
         self._lookup = lookup
         self._now = now
         self._find = find
-        # Claims of tokens that were verified lately, and of those before them: who comes seldom is forgotten.
-        self._verified: dict[str, Mapping[str, Any]] = {}
-        self._older: dict[str, Mapping[str, Any]] = {}
-        self._begun = 0.0
+        # Claims of tokens whose signature was verified lately.
+        self._verified: Recent[str, Mapping[str, Any]] = Recent(_REMEMBERED)
 
     async def authenticate(self, request: Request) -> User | None:
         """The account of the request's bearer token, None where it has none of ours."""
@@ -160,7 +157,7 @@ class Tokens:
         They are looked at once more, in one piece: while the verdict was made they may have changed.
         """
         header = request.headers.get("authorization", "")
-        claims = self._known(bearer(request)) if header else None
+        claims = self._verified.get(bearer(request)) if header else None
         if claims is None or self._find is None:
             return None
         ends = float(claims.get("exp", 0))
@@ -211,7 +208,7 @@ class Tokens:
         return await self._user(claims, now), common
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
-        known = self._known(token)
+        known = self._verified.get(token)
         if known is not None:
             return known
         if token.count(".") != 2:
@@ -235,21 +232,9 @@ class Tokens:
                 )
             except jwt.PyJWTError:
                 continue
-            self._remember(token, claims)
+            self._verified[token] = claims
             return claims
         raise errors.unauthorized()
-
-    def _known(self, token: str) -> Mapping[str, Any] | None:
-        found = self._verified.get(token)
-        if found is None and (found := self._older.pop(token, None)) is not None:
-            self._verified[token] = found
-        return found
-
-    def _remember(self, token: str, claims: Mapping[str, Any]) -> None:
-        now = self._now().timestamp()
-        if len(self._verified) >= _REMEMBERED or now - self._begun > _KEPT_SECONDS:
-            self._older, self._verified, self._begun = self._verified, {}, now
-        self._verified[token] = claims
 
     async def _user(self, claims: Mapping[str, Any], now: float) -> User:
         own = claims.get(CLAIM)

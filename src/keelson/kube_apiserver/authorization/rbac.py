@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keelson.kube_apiserver.caches.collections import Collection
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
@@ -68,7 +69,7 @@ class Rbac:
         self._stale = True
         self._by_user: dict[str, list[Grant]] = {}
         self._by_group: dict[str, list[Grant]] = {}
-        self._verdicts: dict[tuple[User, RequestInfo], Verdict] = {}
+        self._verdicts: Recent[tuple[User, RequestInfo], Verdict] = Recent(_REMEMBERED)
         for collection in (roles, cluster_roles, bindings, cluster_bindings):
             collection.observers.append(self._forget)
 
@@ -133,8 +134,6 @@ class Rbac:
         known = self._verdicts.get(key)
         if known is None:
             known = self._decide(user, info)
-            if len(self._verdicts) >= _REMEMBERED:
-                self._verdicts.clear()
             self._verdicts[key] = known
         return known
 

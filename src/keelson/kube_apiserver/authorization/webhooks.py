@@ -19,6 +19,7 @@ from keelson.api.errors import StatusError
 from keelson.api.field_selectors import EQUALS, Term
 from keelson.api.meta import Object
 from keelson.component_base import metrics
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.remote_reviews import Reviewer
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
@@ -64,7 +65,8 @@ class Webhook:
     def __init__(self, reviewer: Reviewer, settings: Settings) -> None:
         self.reviewer = reviewer
         self.settings = settings
-        self._known: dict[tuple[Any, ...], tuple[float, Verdict]] = {}
+        lasts = max(settings.allowed_seconds, settings.refused_seconds)
+        self._known: Recent[tuple[Any, ...], tuple[float, Verdict]] = Recent(_REMEMBERED, lasts)
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict | Coroutine[Any, Any, Verdict]:
         """What it is known to say, or an awaitable of what it says."""
@@ -117,8 +119,6 @@ class Webhook:
         verdict = Verdict(False if denied else True if allowed else None, str(status.get("reason") or ""))
         seconds = self.settings.allowed_seconds if allowed else self.settings.refused_seconds
         if seconds and _size(spec) < _MOST_KEPT:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             self._known[key] = (time.monotonic() + seconds, verdict)
         return verdict
 

@@ -13,6 +13,7 @@ from time import monotonic
 
 from keelson.api import meta
 from keelson.api.meta import Object
+from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.registry.parameters import flag
 from keelson.kube_apiserver.serving.messages import Request, Response
@@ -42,7 +43,7 @@ class Flows:
         self._wait = min(request_timeout / 4 or _LONGEST_WAIT, _LONGEST_WAIT)
         self.levels: dict[str, Level] = {}
         self._schemas: list[Object] = []
-        self._known: dict[object, Flow] = {}
+        self._known: Recent[object, Flow] = Recent(_REMEMBERED)
         self._drops: dict[str, Drops] = {}
         self._whole = 0
         # Raised by every configuration: what was found before it may be another flow now.
@@ -111,8 +112,6 @@ class Flows:
             key = (user.name, user.groups, info.verb, info.path)
         found = self._known.get(key)
         if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             found = self._known[key] = self._classify(user, info)
         return found
 

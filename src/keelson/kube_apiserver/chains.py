@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import orjson
@@ -24,7 +24,7 @@ from .authorization.unions import Authorizer, RefusalError, Verdict, refusal
 from .encodings.answers import renegotiated
 from .flow_control.flows import Flows, seats
 from .flow_control.levels import RejectedError, Ticket
-from .handlers import Handlers
+from .handlers import Handler, Handlers
 from .quick_reads import Reads
 from .registry.contexts import User
 from .registry.parameters import flag
@@ -37,9 +37,6 @@ from .tracing import requests as tracing
 from .tracing.spans import Tracer
 
 log = logging.getLogger(__name__)
-
-# A handler of a path that is no resource.
-PathHandler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
 
 # Upstream's MaxRequestBodyBytes.
 _MOST_BODY_BYTES = 3 * 1024 * 1024
@@ -118,10 +115,10 @@ class Chain:
         self._size_of = size_of
         self._timeout = timeout
         # Paths that are no resources: exact ones, and those below a prefix.
-        self.paths: dict[str, PathHandler] = {}
-        self.prefixes: dict[str, PathHandler] = {}
+        self.paths: dict[str, Handler] = {}
+        self.prefixes: dict[str, Handler] = {}
         # Who handles a group and version that another server serves (aggregation); None as long as there is none.
-        self.elsewhere: Callable[[str, str], PathHandler | None] | None = None
+        self.elsewhere: Callable[[str, str], Handler | None] | None = None
         self._meters = meters
         # Told of each GET that may be repeated and was answered.
         self.reads: Reads | None = None
@@ -228,10 +225,11 @@ class Chain:
                 if request.audit is not None:
                     request.audit.impersonated(*acting)
         if request.incoming is not None and not request.is_passed_on:
-            await self._take_body(request, info, user)
+            # From those who may send it, and before they take seats.
+            await self._permit(request, info, user)
+            await self._take_body(request)
         if info.is_resource and info.subresource in _LONG_RUNNING:
-            answer = self._authorizer.authorize(user, info)
-            self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
+            await self._permit(request, info, user)
             return await self._go_on(request, info, user)
         if self._flows is None:
             return await self._run(request, info, user)
@@ -291,7 +289,12 @@ class Chain:
         finally:
             settled()
 
-    def _permit(self, request: Request, info: RequestInfo, user: User, verdict: Verdict) -> None:
+    async def _permit(self, request: Request, info: RequestInfo, user: User) -> None:
+        """Let a request pass that is allowed; it is decided once. Raises StatusError 403, 405."""
+        if request.is_permitted:
+            return
+        answer = self._authorizer.authorize(user, info)
+        verdict = answer if isinstance(answer, Verdict) else await answer
         if request.audit is not None:
             request.audit.annotations[_DECISION] = "allow" if verdict.allowed else "forbid"
             request.audit.annotations[_REASON] = verdict.reason
@@ -299,14 +302,10 @@ class Chain:
             raise refusal(user, info, verdict.reason)
         if info.is_resource and not info.verb and info.subresource != "proxy":
             raise errors.method_not_allowed(request.method, info.resource)
+        request.is_permitted = True
 
-    async def _take_body(self, request: Request, info: RequestInfo, user: User) -> None:
-        """Wait for a body that did not come with its headers: from those who may send it, and before they take seats.
-
-        Raises StatusError 403, 413, 504.
-        """
-        answer = self._authorizer.authorize(user, info)
-        self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
+    async def _take_body(self, request: Request) -> None:
+        """Wait for a body that did not come with its headers. Raises StatusError 413, 504."""
         try:
             async with asyncio.timeout(self._timeout):
                 await request.take(_MOST_BODY_BYTES)
@@ -316,8 +315,7 @@ class Chain:
             raise errors.timeout("request did not complete within the allotted timeout", retry_after=0) from error
 
     async def _run(self, request: Request, info: RequestInfo, user: User) -> Response | None:
-        answer = self._authorizer.authorize(user, info)
-        self._permit(request, info, user, answer if isinstance(answer, Verdict) else await answer)
+        await self._permit(request, info, user)
         if info.verb == "watch":
             return await self._go_on(request, info, user)
         kind = "mutating" if info.verb in _MUTATING else "readOnly"

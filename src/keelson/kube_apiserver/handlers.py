@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -31,9 +31,8 @@ from .serving.messages import Request, Response
 from .serving.negotiation import JSON, OBJECT, PROTOBUF, Form, accepted_bodies, negotiate, streamed, wants_pretty
 from .serving.request_infos import RequestInfo
 
-if TYPE_CHECKING:
-    from .peers.proxies import Peers
-
+# A handler of whole requests.
+Handler = Callable[[Request, RequestInfo, User], Awaitable["Response | None"]]
 # A handler of one subresource, or of a resource whose objects are not stored.
 Special = Callable[[Context, Request, Served], Awaitable["Response | None"]]
 
@@ -122,8 +121,8 @@ class Handlers:
         self.special: dict[str, Special] = {}
         # Looks once more for a resource that is not in the catalogue: another instance may just have made it.
         self.missing: Callable[[RequestInfo], Awaitable[Served | None]] | None = None
-        # Other instances, which may serve what this one does not; None where nothing is passed on to them.
-        self.peers: Peers | None = None
+        # Who handles what this instance does not serve and another does; None where nothing is passed on.
+        self.elsewhere: Callable[[Request, RequestInfo], Handler | None] | None = None
 
     async def handle(self, request: Request, info: RequestInfo, user: User) -> Response | None:
         """The answer, or None where the connection was streamed to or taken over. Raises StatusError."""
@@ -131,7 +130,10 @@ class Handlers:
         if served is None and self.missing is not None:
             served = await self.missing(info)
         if served is None:
-            return await self._elsewhere(request, info, user)
+            handler = self.elsewhere(request, info) if self.elsewhere is not None else None
+            if handler is None:
+                raise _nowhere(info)
+            return await handler(request, info, user)
         resource = served.resource
         if info.namespace and not resource.namespaced and resource.plural != "namespaces":
             # A cluster-scoped object has no path below a namespace (CVE-2019-11247).
@@ -172,12 +174,6 @@ class Handlers:
                 raise errors.method_not_allowed("create", resource.qualified)
         method: Callable[[Context, Request, Served, Form], Awaitable[Response | None]] = getattr(self, info.verb)
         return await method(context, request, served, _form(request, served, info.verb))
-
-    async def _elsewhere(self, request: Request, info: RequestInfo, user: User) -> Response | None:
-        names = self.peers.serving(request, info) if self.peers is not None else []
-        if self.peers is None or not names:
-            raise _nowhere(info)
-        return await self.peers.forward(names, request, info, user)
 
     def _check_extras(self, context: Context, served: Served) -> None:
         verb = context.info.verb

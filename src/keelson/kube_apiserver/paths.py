@@ -14,8 +14,9 @@ from keelson.storage.errors import StorageError
 from keelson.storage.stores import Store
 
 from . import versions
-from .chains import Chain, PathHandler
+from .chains import Chain
 from .discovery import Discovery
+from .handlers import Handler
 from .registry.contexts import User
 from .serving.messages import Request, Response
 from .serving.request_infos import RequestInfo
@@ -23,7 +24,7 @@ from .serving.request_infos import RequestInfo
 _STORE_SECONDS = 2.0
 
 
-def health(checks: Checks) -> PathHandler:
+def health(checks: Checks) -> Handler:
     """The handler of a health endpoint and of the checks below it."""
 
     async def answer(request: Request, info: RequestInfo, _user: User) -> Response:

@@ -343,9 +343,10 @@ class Server:
         self.places = Places(self.store, f"{options.etcd_prefix}/")
         if options.peer_ca_file:
             withheld = self._identity_headers
-            self.peers = self.handlers.peers = Peers(
+            self.peers = Peers(
                 self.catalogue, self.objects, self.places, self.routes, transports, options.peer_ca_file, withheld
             )
+            self.handlers.elsewhere = self.peers.find
             self.reloads.add("authority of peers", [options.peer_ca_file], self.peers.reload)
         self.discovery = Discovery(self.catalogue, self.discoveries, self.peers)
 

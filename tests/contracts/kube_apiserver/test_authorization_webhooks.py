@@ -190,6 +190,22 @@ async def test_flags_name_one_too(tmp_path: Path, oracle: Oracle) -> None:
         assert (await _get(cluster, "kim"))[0] == 403
 
 
+async def test_it_is_asked_once_about_a_request_whose_body_comes_late(tmp_path: Path, oracle: Oracle) -> None:
+    oracle.answers["joy"] = {"allowed": True}
+    kubeconfig = oracle.server.kubeconfig(tmp_path / "oracle.conf")
+    flags = [
+        "--authorization-mode=Webhook",
+        f"--authorization-webhook-config-file={kubeconfig}",
+        "--authorization-webhook-cache-authorized-ttl=0s",
+    ]
+    with Cluster(tmp_path / "cluster", flags) as cluster:
+        async with cluster.session("joy", []) as session:
+            body = {"metadata": {"name": "late"}}
+            async with session.post(_CONFIGMAPS, json=body, expect100=True) as answer:
+                assert answer.status == 201
+        assert len(oracle.about("joy")) == 1
+
+
 async def test_policies_in_a_file_allow_too(tmp_path: Path) -> None:
     policy = {
         "apiVersion": "abac.authorization.kubernetes.io/v1beta1",

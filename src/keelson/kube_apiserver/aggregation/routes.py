@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from keelson.api import meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.caches.collections import Change, Collection
-from keelson.kube_apiserver.chains import Chain, PathHandler
+from keelson.kube_apiserver.chains import Chain
+from keelson.kube_apiserver.handlers import Handler
 from keelson.kube_apiserver.registry.catalogues import Catalogue
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.registry.objects import Objects
@@ -45,7 +46,7 @@ class Routes:
         self._withheld = withheld
         self.resource = catalogue.named(API_SERVICES)
         self._catalogue = catalogue
-        self._handlers: dict[tuple[str, str], PathHandler] = {}
+        self._handlers: dict[tuple[str, str], Handler] = {}
         self._by_name: dict[str, Remote] = {}
         # Told the names of the APIServices that changed.
         self.observers: list[Callable[[set[str]], None]] = []
@@ -63,7 +64,7 @@ class Routes:
         """The server of an APIService, None where that is local or not there."""
         return self._by_name.get(name)
 
-    def find(self, group: str, version: str) -> PathHandler | None:
+    def find(self, group: str, version: str) -> Handler | None:
         """The handler of whatever lies below a group and version, None where that is not another server's."""
         return self._handlers.get((group, version))
 

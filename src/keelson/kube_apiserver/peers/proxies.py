@@ -29,6 +29,7 @@ from keelson.kube_apiserver.aggregation.remotes import RemoteError, Transports
 from keelson.kube_apiserver.aggregation.routes import Routes
 from keelson.kube_apiserver.caches.collections import Change, Collection
 from keelson.kube_apiserver.caches.items import Item
+from keelson.kube_apiserver.handlers import Handler
 from keelson.kube_apiserver.proxies import addresses
 from keelson.kube_apiserver.proxies import documents as remote_documents
 from keelson.kube_apiserver.proxies import headers as proxied_headers
@@ -212,15 +213,19 @@ class Peers:
 
     # --- for requests
 
-    def serving(self, request: Request, info: RequestInfo) -> list[str]:
-        """The peers that serve what a request is for and this instance does not serve; none for one passed on here."""
-        if request.headers.get(_PROXIED.lower()) == "true":
-            return []
-        place = (info.group, info.version, info.resource)
-        return [name for name, peer in self._peers.items() if place in peer.resources]
+    def find(self, request: Request, info: RequestInfo) -> Handler | None:
+        """A handler that passes a request on to a peer that serves what it is for, None where there is none.
 
-    async def forward(self, names: Sequence[str], request: Request, info: RequestInfo, user: User) -> Response | None:
-        """Pass a request on to one of these peers. Raises StatusError 503 where none can be reached."""
+        What was passed on by a peer itself goes no further. The handler raises StatusError 503 where none of the peers
+        can be reached.
+        """
+        if request.headers.get(_PROXIED.lower()) == "true":
+            return None
+        place = (info.group, info.version, info.resource)
+        names = [name for name, peer in self._peers.items() if place in peer.resources]
+        return partial(self._forward, names) if names else None
+
+    async def _forward(self, names: Sequence[str], request: Request, info: RequestInfo, user: User) -> Response | None:
         labels = (info.group, info.version, info.resource)
         order = list(names)
         # Peers are alike: which of them has the work is left to chance.

@@ -100,6 +100,8 @@ class Request:
         self.incoming: Body | None = None
         # Whether the body is for the handler to pass on, and never taken as a whole.
         self.is_passed_on = False
+        # Whether whoever sent it was found to be allowed to.
+        self.is_permitted = False
         self.connection = connection
         # Warnings for the client (RFC 7234, "Warning: 299"), filled by whoever has one to give.
         self.warnings: list[str] = []

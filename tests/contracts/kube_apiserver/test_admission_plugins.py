@@ -14,6 +14,7 @@ from keelson.api import meta
 from keelson.api.errors import StatusError
 from keelson.client import kubeconfigs
 from keelson.client.rest import Client
+from tests import waits
 from tests.contracts.kube_apiserver.api_servers import Cluster
 
 pytestmark = pytest.mark.lab
@@ -139,8 +140,14 @@ async def test_there_is_one_default_priority_at_most(client: Client, namespace: 
     first = {"metadata": {"name": namespace}, "value": 5, "globalDefault": True}
     await client.create(classes, first)
     try:
-        made = await client.create("pods", pod(namespace, "p"))
-        assert (made["spec"]["priorityClassName"], made["spec"]["priority"]) == (namespace, 5)
+
+        async def given() -> bool:
+            # The plugin reads classes from a cache, as upstream's does, which the new one is on its way to.
+            metadata = {"generateName": "p-", "namespace": namespace}
+            spec = (await client.create("pods", {**pod(namespace, "p"), "metadata": metadata}))["spec"]
+            return (spec.get("priorityClassName"), spec["priority"]) == (namespace, 5)
+
+        await waits.until(given)
         second = {**first, "metadata": {"name": f"{namespace}-b"}}
         assert "Only one default can exist" in await refused(client.create(classes, second))
         await client.patch(classes, namespace, {"description": "the one"})

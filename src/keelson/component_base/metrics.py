@@ -19,6 +19,9 @@ REGISTRY = CollectorRegistry()
 disable_created_metrics()  # type: ignore[no-untyped-call]
 ProcessCollector(registry=REGISTRY)
 
+# Counters that upstream named without "_total", which the library would append: they are gauges to it.
+_UNSUFFIXED: set[str] = set()
+
 # What service levels are judged by, served apart (KEP-3466).
 INDICATORS = CollectorRegistry()
 
@@ -28,6 +31,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def counter(name: str, help_: str, labels: Sequence[str] = ()) -> Counter:
     """A counter; Prometheus appends `_total` where the name lacks it."""
     return Counter(name, help_, labels, registry=REGISTRY)
+
+
+def unsuffixed(name: str) -> str:
+    """The name of a counter that does not end with `_total`: make a gauge of it, and it is served as a counter."""
+    _UNSUFFIXED.add(name)
+    return name
 
 
 def gauge(name: str, help_: str, labels: Sequence[str] = ()) -> Gauge:
@@ -42,4 +51,7 @@ def histogram(name: str, help_: str, labels: Sequence[str] = (), *, buckets: Seq
 
 def render(registry: CollectorRegistry = REGISTRY) -> bytes:
     """All metrics in the text exposition format."""
-    return generate_latest(registry)
+    text = generate_latest(registry)
+    for name in _UNSUFFIXED:
+        text = text.replace(f"# TYPE {name} gauge\n".encode(), f"# TYPE {name} counter\n".encode())
+    return text

@@ -20,6 +20,7 @@ from keelson.component_base import durations, metrics
 from .audit.auditors import Auditor
 from .authentication.impersonation import Impersonations
 from .authentication.unions import Union as Authentication
+from .authorization.attempts import Attempts
 from .authorization.unions import Authorizer, RefusalError, Verdict, refusal
 from .encodings.answers import renegotiated
 from .flow_control.flows import Flows, seats
@@ -98,12 +99,15 @@ class Chain:
         *,
         limits: Limits,
         meters: Meters,
+        attempts: Attempts,
         flows: Flows | None = None,
         auditor: Auditor | None = None,
         size_of: Callable[[RequestInfo], int] = lambda _info: 0,
         timeout: float = 60.0,
     ) -> None:
-        """`size_of` tells how many objects a resource has; `flows` None is no priority and fairness."""
+        """`attempts` is told of each request's authorization, `size_of` tells how many objects a resource has; `flows`
+        None is no priority and fairness.
+        """
         self._authentication = authentication
         self._authorizer = authorizer
         self._impersonations = Impersonations(authorizer)
@@ -120,6 +124,7 @@ class Chain:
         # Who handles a group and version that another server serves (aggregation); None as long as there is none.
         self.elsewhere: Callable[[str, str], Handler | None] | None = None
         self._meters = meters
+        self._attempts = attempts
         # Told of each GET that may be repeated and was answered.
         self.reads: Reads | None = None
         # Decides which requests are traced; None where none is.
@@ -293,8 +298,10 @@ class Chain:
         """Let a request pass that is allowed; it is decided once. Raises StatusError 403, 405."""
         if request.is_permitted:
             return
+        began = time.perf_counter()
         answer = self._authorizer.authorize(user, info)
         verdict = answer if isinstance(answer, Verdict) else await answer
+        self._attempts.note(verdict.allowed, time.perf_counter() - began, failed=verdict.failed)
         if request.audit is not None:
             request.audit.annotations[_DECISION] = "allow" if verdict.allowed else "forbid"
             request.audit.annotations[_REASON] = verdict.reason

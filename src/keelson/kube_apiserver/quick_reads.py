@@ -22,6 +22,7 @@ from keelson.api import errors
 from keelson.storage import errors as storage_errors
 
 from .authentication.credentials import Credential
+from .authorization.attempts import Decisions
 from .authorization.unions import Union
 from .caches.collections import Collection
 from .caches.feeds import Feed
@@ -67,6 +68,7 @@ class Route:
         "credential",
         "flow",
         "generations",
+        "granted",
         "head",
         "key",
         "level",
@@ -82,17 +84,21 @@ class Route:
         collection: Collection,
         key: str,
         credential: Credential,
+        granted: Decisions,
         level: Level,
         tally: Tally,
         flow: bytes,
         meters: Meters,
         generations: tuple[int, int, int],
     ) -> None:
-        """`key` is what all keys begin with, `flow` the header lines that name the flow."""
+        """`key` is what all keys begin with, `granted` whose decision lets the user in, `flow` the header lines that
+        name the flow.
+        """
         self.served = served
         self.collection = collection
         self.key = key
         self.credential = credential
+        self.granted = granted
         self.level = level
         self.tally = tally
         self.flow = flow
@@ -201,6 +207,8 @@ class Reads:
         item = route.collection.items.get(key)
         if item is None or len(item.body) > _MOST_BODY_BYTES or not route.level.enter(route.tally, 1):
             return False
+        route.credential.repeats.times += 1
+        route.granted.repeated += 1
         self.limits.enter("readOnly")
         self.feed.ask(_Read(self, connection, route, key))
         return True
@@ -275,7 +283,8 @@ class Reads:
             return
         if wants_pretty(request):
             return
-        if not self._authorizer.allows_any_name(user, info._replace(name=_ANY)):
+        granted = self._authorizer.granting(user, info._replace(name=_ANY))
+        if granted is None:
             return
         if len(routes) >= _MOST_ROUTES:
             routes.clear()
@@ -285,6 +294,7 @@ class Reads:
             self._catalogue.collection(served),
             served.key(info.namespace, ""),
             credential,
+            granted,
             flow.level,
             flow.tally,
             flow.head,

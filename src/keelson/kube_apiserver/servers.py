@@ -200,6 +200,7 @@ class Server:
             self.handlers,
             limits=Limits(reading, mutating),
             meters=self.meters,
+            attempts=self.authorization.attempts,
             flows=self.flows,
             auditor=auditors.of(options),
             size_of=self._size_of,
@@ -435,7 +436,15 @@ class Server:
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
             versions.publish()
-            collectors = [self.meters, StoreMetrics(self.store), CacheMetrics(self.catalogue), self.admission.durations]
+            collectors = [
+                self.meters,
+                self.authentication.union.attempts,
+                self.authorization.attempts,
+                StoreMetrics(self.store),
+                CacheMetrics(self.catalogue),
+                self.admission.durations,
+                self.objects.custom_rules,
+            ]
             for collector in (*collectors, *((Gauges(self.flows),) if self.flows is not None else ())):
                 metrics.REGISTRY.register(collector)
                 stack.callback(metrics.REGISTRY.unregister, collector)

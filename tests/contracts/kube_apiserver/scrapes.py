@@ -33,9 +33,11 @@ async def scraped(session: aiohttp.ClientSession, path: str = "/metrics") -> dic
         text = await answer.text()
     found = {}
     for family in text_string_to_metric_families(text):
-        name = f"{family.name}_total" if family.type == "counter" else family.name
+        # The parser takes the ending off counters' names, and gives it to samples that have none.
+        parsed = f"{family.name}_total" if family.type == "counter" else family.name
+        name = parsed if f"# TYPE {parsed} " in text else family.name
         samples = {
-            (each.name.removeprefix(name), frozenset(each.labels.items())): each.value for each in family.samples
+            (each.name.removeprefix(parsed), frozenset(each.labels.items())): each.value for each in family.samples
         }
         found[name] = Served(family.type, samples)
     return found

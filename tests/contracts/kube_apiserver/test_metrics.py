@@ -45,6 +45,13 @@ _UPSTREAM = {
     "apiserver_request_sli_duration_seconds": ("histogram", _REQUEST),
     "etcd_request_duration_seconds": ("histogram", "group operation resource"),
     "etcd_requests_total": ("counter", "group operation resource"),
+    "apiserver_client_certificate_expiration_seconds": ("histogram", ""),
+    "apiserver_authorization_decisions_total": ("counter", "decision name type"),
+    "authenticated_user_requests": ("counter", "username"),
+    "authentication_attempts": ("counter", "result"),
+    "authentication_duration_seconds": ("histogram", "result"),
+    "authorization_attempts_total": ("counter", "result"),
+    "authorization_duration_seconds": ("histogram", "result"),
 }
 
 
@@ -131,6 +138,42 @@ async def test_what_happens_is_counted(session: aiohttp.ClientSession, namespace
     assert more("apiserver_flowcontrol_request_execution_seconds", "_count", **flow, type="watch") >= 1
     assert more("apiserver_flowcontrol_work_estimated_seats", "_count", **flow) >= 6
     assert after["apiserver_requested_deprecated_apis"].of(resource="endpoints", version="v1") == 1
+
+
+async def test_everybody_who_comes_is_counted(cluster: Cluster, session: aiohttp.ClientSession) -> None:
+    before = await scraped(session)
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    # All but the first take the short road (quick_reads).
+    for _ in range(5):
+        await _ask(session, "GET", path, 200)
+    bearer = {"Authorization": "Bearer invented"}
+    async with cluster.session("") as nobody:
+        await _ask(nobody, "GET", "/version", 200)
+        await _ask(nobody, "GET", "/version", 401, headers=bearer)
+    async with cluster.session("somebody@example.com", ["mine"]) as other:
+        for _ in range(2):
+            await _ask(other, "GET", _CONFIG_MAPS, 403)
+    after = await scraped(session)
+
+    def more(name: str, ending: str = "", /, **labels: str) -> float:
+        return after[name].of(ending, **labels) - before[name].of(ending, **labels)
+
+    # Five GETs, the one that was scraped before, one of nobody and two of somebody; as for upstream's server, the
+    # scrape counts itself once it is let in.
+    for name, ending in (("authentication_attempts", ""), ("authentication_duration_seconds", "_count")):
+        assert more(name, ending, result="success") == 9
+        assert more(name, ending, result="error") == 1
+    assert more("authenticated_user_requests", username="admin") == 6
+    assert more("authenticated_user_requests", username="email_id") == 2
+    assert more("authenticated_user_requests", username="other") == 1
+    assert more("apiserver_client_certificate_expiration_seconds", "_count") == 8
+    assert more("apiserver_client_certificate_expiration_seconds", "_bucket", le="43200") == 8
+    assert more("apiserver_client_certificate_expiration_seconds", "_bucket", le="21600") == 0
+    for name, ending in (("authorization_attempts_total", ""), ("authorization_duration_seconds", "_count")):
+        assert more(name, ending, result="allowed") == 7
+        assert more(name, ending, result="no-opinion") == 2
+    by_rbac = {"type": "RBAC", "name": "rbac", "decision": "allowed"}
+    assert more("apiserver_authorization_decisions_total", **by_rbac) == 1
 
 
 async def test_the_deprecated_are_said_to_be(session: aiohttp.ClientSession) -> None:

@@ -8,14 +8,13 @@ VALIDATING, MUTATING = "validating", "admit"
 # Codes above this are counted as it, so that a webhook can't make labels without end.
 _MOST_CODE = 600
 
-# Counters whose names upstream chose without "_total", which the library would append to a counter's.
 _REJECTIONS = metrics.gauge(
-    "apiserver_admission_webhook_rejection_count",
+    metrics.unsuffixed("apiserver_admission_webhook_rejection_count"),
     "Admission webhook rejection count, by name, admission type, operation, error type and rejection code.",
     ("name", "type", "operation", "error_type", "rejection_code"),
 )
 _FAIL_OPENS = metrics.gauge(
-    "apiserver_admission_webhook_fail_open_count",
+    metrics.unsuffixed("apiserver_admission_webhook_fail_open_count"),
     "Admission webhook fail open count, by name and admission type.",
     ("name", "type"),
 )

@@ -15,6 +15,8 @@ from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.registry.contexts import User
 
+from .attempts import Repeats
+
 
 class Ground(NamedTuple):
     """An object that a verdict rests on: `item` is what `collection` had at `key` when it was given."""
@@ -39,7 +41,7 @@ class RefusedError(errors.StatusError):
 class Credential:
     """Whom requests with this Authorization header, on this connection, speak for."""
 
-    __slots__ = ("_begins", "_ends", "_grounds", "header", "user")
+    __slots__ = ("_begins", "_ends", "_grounds", "header", "repeats", "user")
 
     def __init__(
         self,
@@ -53,6 +55,8 @@ class Credential:
         """`begins` and `ends` are seconds since the epoch."""
         self.user = user
         self.header = header
+        # Counts how often the verdict is given again.
+        self.repeats = Repeats(0)
         self._begins = begins
         self._ends = ends
         self._grounds = tuple(grounds)

@@ -7,6 +7,7 @@ back to less than he asked for ("Authenticating").
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,8 @@ from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import ANONYMOUS, User
 from keelson.kube_apiserver.serving.messages import Request
 
+from .attempts import ERROR, FAILURE, SUCCESS, Attempts
+from .certificates import Certificates
 from .credentials import Credential
 from .front_proxies import FrontProxies
 from .tokens import bearer
@@ -21,6 +24,13 @@ from .tokens import bearer
 log = logging.getLogger(__name__)
 
 AUTHENTICATED = "system:authenticated"
+
+
+class UnknownError(errors.StatusError):
+    """401 for whoever shows nothing that would say who he is."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "Unauthorized", "Unauthorized")
 
 
 class Authenticator(Protocol):
@@ -46,6 +56,7 @@ class Union:
     def __init__(self, authenticators: Sequence[Authenticator], anonymous: Callable[[str], bool]) -> None:
         self._authenticators = authenticators
         self._anonymous = anonymous
+        self.attempts = Attempts()
         self._proxies = [each for each in authenticators if isinstance(each, FrontProxies)]
 
     async def authenticate(self, request: Request) -> User:
@@ -54,10 +65,24 @@ class Union:
         if connection is not None and connection.credential is not None:
             kept: Credential = connection.credential
             if kept.header == request.headers.get("authorization", "") and kept.holds():
+                kept.repeats.times += 1
                 return kept.user
             connection.credential = None
+        began = time.perf_counter()
+        try:
+            user = await self._judged(request)
+        except errors.StatusError as error:
+            self.attempts.note(FAILURE if isinstance(error, UnknownError) else ERROR, time.perf_counter() - began)
+            raise
+        self.attempts.note(SUCCESS, time.perf_counter() - began, user.name)
+        return user
+
+    async def _judged(self, request: Request) -> User:
+        """The user, by credentials that nothing is known of yet. Raises StatusError 401."""
         refused: errors.StatusError | None = None
         for authenticator in self._authenticators:
+            if isinstance(authenticator, Certificates) and request.certificate is not None:
+                self.attempts.certificate(request.certificate.not_valid_after_utc.timestamp())
             try:
                 user = await authenticator.authenticate(request)
             except errors.StatusError as error:
@@ -66,16 +91,29 @@ class Union:
                 continue
             if user is not None:
                 user = authenticated(user)
-                if connection is not None and isinstance(authenticator, Remembering) and not self._proxied(request):
-                    connection.credential = authenticator.credential(request, user)
+                if isinstance(authenticator, Remembering) and not self._proxied(request):
+                    self._keep(request, user, authenticator)
                 return user
         if refused is not None:
             log.info("a request for %s is refused: %s", request.path, getattr(refused, "why", refused.message))
             raise refused
+        if bearer(request):
+            raise errors.unauthorized()
         # Another scheme than a bearer's, or no token, is no credential at all, and nobody falls back from it.
-        if not bearer(request) and self._anonymous(request.path):
+        if self._anonymous(request.path):
             return ANONYMOUS
-        raise errors.unauthorized()
+        raise UnknownError
+
+    def _keep(self, request: Request, user: User, authenticator: Remembering) -> None:
+        """Remember the verdict with the request's connection."""
+        if request.connection is None:
+            return
+        credential = authenticator.credential(request, user)
+        if credential is not None:
+            certificate = request.certificate if isinstance(authenticator, Certificates) else None
+            ends = 0.0 if certificate is None else certificate.not_valid_after_utc.timestamp()
+            credential.repeats = self.attempts.repeats(user.name, ends)
+        request.connection.credential = credential
 
     def _proxied(self, request: Request) -> bool:
         """Whether the other end may speak for others: each of its requests says for whom."""

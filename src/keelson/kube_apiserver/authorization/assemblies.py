@@ -14,10 +14,11 @@ from keelson.kube_apiserver.caches.collections import Collection
 from keelson.kube_apiserver.remote_reviews import Reviewer
 
 from . import abac, configurations
+from .attempts import Attempts
 from .configurations import Entry
 from .nodes import Nodes
 from .rbac import Rbac
-from .unions import AlwaysAllow, AlwaysDeny, Authorizer, Union
+from .unions import AlwaysAllow, AlwaysDeny, Authorizer, Configured, Union
 from .webhooks import Webhook
 
 _GROUP = "rbac.authorization.k8s.io"
@@ -46,24 +47,26 @@ class Assembly:
         self._collection = collection
         self._webhooks: list[Webhook] = []
         self._closing: set[asyncio.Task[None]] = set()
+        self.attempts = Attempts()
         try:
             entries = configurations.load(self._path) if self._path else configurations.of_flags(options)
             self.modes = tuple(entry.mode for entry in entries)
-            self.union = Union(self._made(entries))
+            self.union = Union(self._made(entries), self.attempts)
         except ConfigurationError as error:
             raise FatalError(f"argument {flag}: {error}") from error
 
-    def _made(self, entries: Sequence[Entry]) -> list[Authorizer]:
+    def _made(self, entries: Sequence[Entry]) -> list[Configured]:
         webhooks: list[Webhook] = []
-        found: list[Authorizer] = []
+        found: list[Configured] = []
         for entry in entries:
+            decisions = self.attempts.decisions(entry.mode, entry.name)
             if entry.settings is None:
-                found.append(self._built_in(entry.mode))
+                found.append(Configured(self._built_in(entry.mode), decisions))
                 continue
             version = f"authorization.k8s.io/{entry.settings.version}"
             reviewer = Reviewer(entry.kubeconfig, version, "SubjectAccessReview", seconds=entry.seconds)
             webhooks.append(Webhook(reviewer, entry.settings))
-            found.append(webhooks[-1])
+            found.append(Configured(webhooks[-1], decisions))
         self._webhooks = webhooks
         return found
 

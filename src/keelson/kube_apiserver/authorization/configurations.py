@@ -25,9 +25,10 @@ _MOST_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One authorizer. What follows `mode` is for webhooks: their kubeconfig and the time for one answer."""
+    """One authorizer. What follows `name` is for webhooks: their kubeconfig and the time for one answer."""
 
     mode: str
+    name: str
     kubeconfig: str = ""
     seconds: float = _MOST_SECONDS
     settings: Settings | None = None
@@ -72,7 +73,7 @@ def load(path: str) -> list[Entry]:
             continue
         if webhook is not None:
             raise ConfigurationError(f"{where}.webhook: Invalid value: may only be specified when type=Webhook")
-        found.append(Entry(mode))
+        found.append(Entry(mode, name))
     return found
 
 
@@ -106,7 +107,7 @@ def _webhook(where: str, name: str, entry: dict[str, Any]) -> Entry:
     if not Path(kubeconfig).is_file():
         raise ConfigurationError(f"{where}.connectionInfo.kubeConfigFile: Invalid value: must be a regular file")
     settings = Settings(name, version, allowed, refused, policy == "Deny", _conditions(where, conditions))
-    return Entry("Webhook", kubeconfig, seconds, settings)
+    return Entry("Webhook", name, kubeconfig, seconds, settings)
 
 
 def _positive(where: str, name: str, fields: Fields, default: float = 0.0) -> float:
@@ -154,7 +155,8 @@ def of_flags(options: argparse.Namespace) -> list[Entry]:
     found = []
     for mode in options.authorization_mode or ["AlwaysAllow"]:
         if mode != "Webhook":
-            found.append(Entry(mode))
+            # As upstream names those that flags choose.
+            found.append(Entry(mode, mode.lower()))
             continue
         if not options.authorization_webhook_config_file:
             raise ConfigurationError("authorization-mode Webhook's authorization config file not passed")
@@ -164,5 +166,7 @@ def of_flags(options: argparse.Namespace) -> list[Entry]:
             options.authorization_webhook_cache_authorized_ttl,
             options.authorization_webhook_cache_unauthorized_ttl,
         )
-        found.append(Entry("Webhook", options.authorization_webhook_config_file, _MOST_SECONDS, settings))
+        found.append(
+            Entry("Webhook", settings.name, options.authorization_webhook_config_file, _MOST_SECONDS, settings)
+        )
     return found

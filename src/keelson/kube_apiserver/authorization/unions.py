@@ -12,14 +12,17 @@ from keelson.api import errors
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
+from .attempts import Attempts, Decisions
+
 MASTERS = "system:masters"
 
 
 class Verdict(NamedTuple):
-    """`allowed` None is no opinion."""
+    """`allowed` None is no opinion; `failed` says that somebody who might have had one could not be asked."""
 
     allowed: bool | None
     reason: str = ""
+    failed: bool = False
 
 
 Answer = Verdict | Awaitable[Verdict]
@@ -69,13 +72,21 @@ class AlwaysDeny:
         return False
 
 
+class Configured(NamedTuple):
+    """One of the configured authorizers, and where its decisions are counted."""
+
+    authorizer: Authorizer
+    decisions: Decisions
+
+
 class Union:
     """The configured modes, in their order."""
 
-    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+    def __init__(self, authorizers: Sequence[Configured], attempts: Attempts) -> None:
         self._authorizers = authorizers
+        self._privileged = attempts.privileged
 
-    def use(self, authorizers: Sequence[Authorizer]) -> None:
+    def use(self, authorizers: Sequence[Configured]) -> None:
         """Ask these from now on."""
         self._authorizers = authorizers
 
@@ -84,49 +95,65 @@ class Union:
         if MASTERS in user.groups:
             return ALLOWED
         reasons: list[str] = []
+        failed = False
         following = iter(self._authorizers)
-        for authorizer in following:
+        for authorizer, decisions in following:
             verdict = authorizer.authorize(user, info)
             if not isinstance(verdict, Verdict):
-                return self._rest(verdict, following, reasons, user, info)
+                return self._rest(verdict, decisions, following, reasons, user, info, failed=failed)
             if verdict.allowed is not None:
-                return verdict
+                return _counted(verdict, decisions)
+            failed = failed or verdict.failed
             if verdict.reason:
                 reasons.append(verdict.reason)
-        return Verdict(None, ", ".join(reasons))
+        return Verdict(None, ", ".join(reasons), failed)
 
     async def _rest(
         self,
         asked: Awaitable[Verdict],
-        following: Iterator[Authorizer],
+        decisions: Decisions,
+        following: Iterator[Configured],
         reasons: list[str],
         user: User,
         info: RequestInfo,
+        *,
+        failed: bool,
     ) -> Verdict:
         """`authorize`, from the first authorizer on that has to be waited for."""
         verdict = await asked
         while verdict.allowed is None:
+            failed = failed or verdict.failed
             if verdict.reason:
                 reasons.append(verdict.reason)
-            authorizer = next(following, None)
-            if authorizer is None:
-                return Verdict(None, ", ".join(reasons))
-            verdict = await decided(authorizer, user, info)
-        return verdict
+            found = next(following, None)
+            if found is None:
+                return Verdict(None, ", ".join(reasons), failed)
+            decisions = found.decisions
+            verdict = await decided(found.authorizer, user, info)
+        return _counted(verdict, decisions)
 
-    def allows_any_name(self, user: User, info: RequestInfo) -> bool:
-        """Whether `info`, which names no object that can be, is allowed because any name would be.
+    def granting(self, user: User, info: RequestInfo) -> Decisions | None:
+        """Whose decision it is that `info`, which names no object that can be, is allowed because any name would be.
 
-        Never where a mode is asked before that might refuse some names (one that is not `Additive`).
+        None where it is not: never where a mode is asked before that might refuse some names (one that is not
+        `Additive`).
         """
         if MASTERS in user.groups:
-            return True
-        for authorizer in self._authorizers:
+            return self._privileged
+        for authorizer, decisions in self._authorizers:
             if not isinstance(authorizer, Additive):
-                return False
+                return None
             if authorizer.allows_any_name(user, info):
-                return True
-        return False
+                return decisions
+        return None
+
+
+def _counted(verdict: Verdict, decisions: Decisions) -> Verdict:
+    if verdict.allowed:
+        decisions.allowed += 1
+    else:
+        decisions.denied += 1
+    return verdict
 
 
 async def decided(authorizer: Authorizer, user: User, info: RequestInfo) -> Verdict:

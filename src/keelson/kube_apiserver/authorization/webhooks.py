@@ -99,7 +99,7 @@ class Webhook:
 
     @property
     def _on_error(self) -> Verdict:
-        return Verdict(False) if self.settings.denies_on_error else NO_OPINION
+        return Verdict(False if self.settings.denies_on_error else None, failed=True)
 
     async def _ask(self, key: tuple[Any, ...], spec: Object) -> Verdict:
         name = self.settings.name

@@ -32,13 +32,12 @@ from keelson.storage.transformers import Encryption
 
 from .catalogues import Catalogue, Served
 from .contexts import Context
+from .custom_rules import CustomRules
 
 # How long a read waits for the cache to be as fresh as the store before it gives up.
 FRESH_SECONDS = 10.0
 _NAME_ATTEMPTS = 8
 _SWAP_ATTEMPTS = 32
-# Units of cost, of which a second holds some hundred thousand, above which rules leave the event loop.
-_COSTLY = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +94,7 @@ class Objects:
         self._catalogue = catalogue
         self.admission = admission
         self.hooks = Hooks()
+        self.custom_rules = CustomRules()
         self.event_ttl = 3600
 
     # --- reading
@@ -278,7 +278,7 @@ class Objects:
         try:
             found = validation.validate_create(resource, obj)
             if served.custom:
-                found += await self._custom_causes(served, obj, None)
+                found += await self.custom_rules.causes(served, obj, None)
             self._validate(served, found, obj)
             await self.admission.validate(attributes)
             encoded = self._encode(served, key, obj) if served.view is None else await self._encoded(served, key, obj)
@@ -310,20 +310,6 @@ class Objects:
     def _validate(self, served: Served, causes: Any, obj: Object) -> None:
         if causes:
             raise errors.invalid(served.resource.kind, meta.name(obj), causes, group=served.resource.group)
-
-    async def _custom_causes(
-        self, served: Served, obj: Object, old: Object | None, *, subresource: str = ""
-    ) -> validation.Causes:
-        """What a CRD has against the object. Rules that may take long are judged while others are served."""
-        judge = partial(
-            validation.validate_structural,
-            served.schema,
-            obj,
-            old,
-            subresource=subresource,
-            scale=served.extras.get("scale"),
-        )
-        return judge() if validation.rules_price(served.schema) < _COSTLY else await asyncio.to_thread(judge)
 
     async def current(self, served: Served, key: str, *, fresh: bool) -> Stored | None:
         """The object to change: out of the cache, or out of the store where `fresh`."""
@@ -469,7 +455,7 @@ class Objects:
         try:
             found = validation.validate_update(resource, new, old, subresource=subresource)
             if served.custom:
-                found += await self._custom_causes(served, new, old, subresource=subresource)
+                found += await self.custom_rules.causes(served, new, old, subresource=subresource)
             self._validate(served, found, new)
             if admit:
                 await self.admission.validate(attributes)

@@ -37,6 +37,18 @@ def _anybody() -> ssl.SSLContext:
     return context
 
 
+def complaints(name: str, log: str) -> Counter[str]:
+    """What a program has logged by klog as errors, without what varies between runs, and how often."""
+    found: Counter[str] = Counter()
+    for line in log.splitlines():
+        match = _LINE.match(line)
+        if match is not None:
+            found[f"{name} {match[2]}: {_VARYING.sub('*', match[3])}"] += 1
+        elif line.startswith(("panic:", "fatal error:")):
+            found[f"{name} {line}"] += 1
+    return found
+
+
 class Daemon:
     """One process; `health` is the URL that answers 200 when it serves."""
 
@@ -80,14 +92,7 @@ class Daemon:
 
     def complaints(self) -> Counter[str]:
         """What it has logged as an error, without what varies between runs, and how often."""
-        found: Counter[str] = Counter()
-        for line in self.log.splitlines():
-            match = _LINE.match(line)
-            if match is not None:
-                found[f"{self.name} {match[2]}: {_VARYING.sub('*', match[3])}"] += 1
-            elif line.startswith(("panic:", "fatal error:")):
-                found[f"{self.name} {line}"] += 1
-        return found
+        return complaints(self.name, self.log)
 
 
 def _kubeconfig(cluster: Cluster, name: str) -> str:

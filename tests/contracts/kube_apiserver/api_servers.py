@@ -335,11 +335,11 @@ class Cluster:
         assert self._process is not None
         return self._process.wait(seconds)
 
-    def stop_server(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the API server and wait for it."""
+    def stop_server(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30) -> None:
+        """End the API server and wait for it, at most so long: upstream's waits a minute for its watchers."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(30)
+            self._process.wait(seconds)
             self._process = None
         if self._log is not None:
             self._log.close()

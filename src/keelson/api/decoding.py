@@ -11,7 +11,7 @@ Sources: API conventions ("Field validation", KEP-2885), the messages of upstrea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -41,7 +41,6 @@ def encode(value: Any) -> bytes:
 
 def _duplicates(body: bytes) -> list[str]:
     """The paths of the fields that occur twice in one JSON object."""
-    found: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -52,18 +51,18 @@ def _duplicates(body: bytes) -> list[str]:
             result[key] = value
         return result
 
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            twice = dict.fromkeys(value.pop(_DUPLICATES, ()))
-            found.extend(f"{path}.{key}" if path else key for key in twice)
-            for key, child in value.items():
-                walk(child, f"{path}.{key}" if path else key)
-        elif isinstance(value, list):
-            for index, child in enumerate(value):
-                walk(child, f"{path}[{index}]")
+    return list(_marked(json.loads(body, object_pairs_hook=pairs), ""))
 
-    walk(json.loads(body, object_pairs_hook=pairs), "")
-    return found
+
+def _marked(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key in dict.fromkeys(value.pop(_DUPLICATES, ())):
+            yield f"{path}.{key}" if path else key
+        for key, child in value.items():
+            yield from _marked(child, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _marked(child, f"{path}[{index}]")
 
 
 # No JSON text can hold a lone surrogate as UTF-8, so no body has a field of this name.

@@ -143,7 +143,6 @@ class Server:
         self.webhook_clients = Clients(self.resolver)
         self.lists = Lists(self.objects, self.feed, store, self.catalogue)
         self.watches = Watches(self.objects, self.lists, self.feed, least_timeout=options.min_request_timeout)
-        self.watches.grace = options.shutdown_watch_termination_grace_period
         self.deletions = Deletions(self.objects)
         self.patches = Patches(self.objects)
         if is_on(options, CBOR_GATE):
@@ -489,7 +488,7 @@ class Server:
                 await self._drain(listener)
             finally:
                 self._stopping = True
-                self.watches.stopping.set()
+                self.watches.stop(self.options.shutdown_watch_termination_grace_period)
 
     async def _drain(self, listener: Listener) -> None:
         """Leave in order: told to be not ready, then gone for new requests, and only then for those under way.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib import metadata
 
 from keelson.component_base import metrics
@@ -26,12 +27,16 @@ _BUILD = metrics.gauge(
 )
 
 
+@cache
+def _build() -> str:
+    try:
+        return metadata.version("keelson")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 def info() -> dict[str, str]:
     """version.Info: clients read major and minor for compatibility, people the rest."""
-    try:
-        build = metadata.version("keelson")
-    except metadata.PackageNotFoundError:
-        build = "0"
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     return {
         "major": MAJOR,
@@ -40,7 +45,7 @@ def info() -> dict[str, str]:
         "emulationMinor": MINOR,
         "minCompatibilityMajor": MAJOR,
         "minCompatibilityMinor": str(int(MINOR) - 1),
-        "gitVersion": f"v{MAJOR}.{MINOR}.0+keelson.{build}",
+        "gitVersion": f"v{MAJOR}.{MINOR}.0+keelson.{_build()}",
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",

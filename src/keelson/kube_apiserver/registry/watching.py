@@ -66,6 +66,12 @@ class _Sink:
         if not self.ended.done():
             self.ended.set_result(None)
 
+    def end_within(self, seconds: float) -> None:
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds * random.random(), self.end)  # noqa: S311 - no secret
+        else:
+            self.end()
+
 
 class Watches:
     """The verb watch."""
@@ -75,10 +81,15 @@ class Watches:
         self._lists = lists
         self._feed = feed
         self._least_timeout = least_timeout
-        # Set when the server stops: every watch ends in order, so that its client turns to another server.
-        self.stopping = asyncio.Event()
-        # They end within so many seconds then, not all at once.
-        self.grace = 0.0
+        self._sinks: set[_Sink] = set()
+        # Once the server stops: how many seconds watches have to end.
+        self._grace: float | None = None
+
+    def stop(self, grace: float) -> None:
+        """End every watch in order, so that its client turns to another server: within `grace` seconds, not at once."""
+        self._grace = grace
+        for sink in self._sinks:
+            sink.end_within(grace)
 
     async def watch(self, request: Request, served: Served, namespace: str, name: str, form: Form) -> None:
         """Serve the watch to its end. Raises StatusError before anything was sent."""
@@ -122,6 +133,9 @@ class Watches:
             return
         gaps = collection.gaps
         collection.join(watcher)
+        self._sinks.add(sink)
+        if self._grace is not None:
+            sink.end_within(self._grace)
         try:
             for start in range(0, len(first), _SLICE_EVENTS):
                 told = [made.frame(type_, item) for type_, item in first[start : start + _SLICE_EVENTS]]
@@ -139,6 +153,7 @@ class Watches:
                 request.settled()
             await self._follow(served, form, collection, gaps, sink, stream, seconds, bookmarks=bookmarks)
         finally:
+            self._sinks.discard(sink)
             collection.leave(watcher)
         if not stream.closed:
             stream.finish()
@@ -164,23 +179,15 @@ class Watches:
     ) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        stopping = asyncio.ensure_future(self.stopping.wait())
-        try:
-            while True:
-                left = deadline - loop.time()
-                pause = min(left, _BOOKMARK_SECONDS) if bookmarks else left
-                done, _ = await asyncio.wait(
-                    (sink.ended, stopping), timeout=max(pause, 0), return_when=asyncio.FIRST_COMPLETED
-                )
-                if collection.gaps != gaps:
-                    # Revisions may mean something else from now on: to go on from one would hide what was missed.
-                    stream.send(event(ERROR, errors.expired(_GAP).status(), form.media_type))
-                    return
-                if bookmarks and not stream.closed and self._feed.connected.is_set():
-                    stream.send(bookmark(served, form, self._objects.revision(served)))
-                if stopping in done and self.grace and not sink.ended.done():
-                    await asyncio.wait((sink.ended,), timeout=self.grace * random.random())  # noqa: S311 - no secret
-                if done or loop.time() >= deadline:
-                    return
-        finally:
-            stopping.cancel()
+        while True:
+            left = deadline - loop.time()
+            pause = min(left, _BOOKMARK_SECONDS) if bookmarks else left
+            done, _ = await asyncio.wait((sink.ended,), timeout=max(pause, 0))
+            if collection.gaps != gaps:
+                # Revisions may mean something else from now on: to go on from one would hide what was missed.
+                stream.send(event(ERROR, errors.expired(_GAP).status(), form.media_type))
+                return
+            if bookmarks and not stream.closed and self._feed.connected.is_set():
+                stream.send(bookmark(served, form, self._objects.revision(served)))
+            if done or loop.time() >= deadline:
+                return

@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
             self._incoming.lose()
         if self._task is not None:
             self._task.cancel()
+        # Its callbacks are this connection's: two that hold each other stay until the collector comes.
+        del self._parser
 
     def eof_received(self) -> bool:
         # A client that has nothing more to say is gone: half-closed connections are not kept (as Go's server).
@@ -389,6 +391,8 @@ class Connection(asyncio.Protocol):
             except asyncio.CancelledError:
                 if self.transport is not None and not self._taken:
                     self.transport.abort()
+                # The task keeps what ended it, with this frame.
+                self._task = None
                 raise
             if self._streaming:
                 self._streaming = False

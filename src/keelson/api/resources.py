@@ -12,6 +12,29 @@ from dataclasses import dataclass, field
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
+# Resources whose deletion answers with the object and not with a Status, as upstream's registries do.
+RETURNS_DELETED = frozenset(
+    {
+        "pods",
+        "services",
+        "podtemplates",
+        "resourcequotas",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "serviceaccounts",
+        "deviceclasses.resource.k8s.io",
+        "resourceclaims.resource.k8s.io",
+        "resourceclaimtemplates.resource.k8s.io",
+        "resourceslices.resource.k8s.io",
+        "csidrivers.storage.k8s.io",
+        "csinodes.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "volumeattributesclasses.storage.k8s.io",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One resource of one version.

@@ -41,9 +41,6 @@ _DELETE_OPTIONS = schemas.Kind("v1", "DeleteOptions")
 _ONLY_ASKED = ("create",)
 # The key of the handler of every custom resource's scale.
 CUSTOM_SCALE = "*/scale"
-# Kinds whose deletion answers with the object and not with a Status, as upstream's strategies ask.
-_RETURNS_DELETED = frozenset({"pods", "services", "podtemplates", "replicationcontrollers", "resourcequotas",
-                              "persistentvolumes", "persistentvolumeclaims", "serviceaccounts"})  # fmt: skip
 # What can be done to all namespaces at once.
 _ACROSS_NAMESPACES = frozenset({"list", "watch"})
 # Below these, upstream's router itself answers for paths that it does not know.
@@ -305,7 +302,7 @@ class Handlers:
         info = context.info
         options = self._options(context, request)
         outcome = await self._deletions.delete(context, served, info.namespace, info.name, options)
-        if not outcome.gone or served.resource.qualified in _RETURNS_DELETED:
+        if not outcome.gone or served.resource.qualified in resources.RETURNS_DELETED:
             return single(served, outcome.item, form)
         return renegotiated(request, Response(200, orjson.dumps(success(served, outcome.item, info.name))))
 

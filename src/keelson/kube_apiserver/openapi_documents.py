@@ -31,6 +31,7 @@ _ANY = {"*/*": _JSON, "application/*": _JSON, _JSON: _JSON}
 # What a client asks for to what it gets.
 _FORMS = {**_ANY, swagger.MEDIA_TYPE: swagger.MEDIA_TYPE, swagger.DEPRECATED_MEDIA_TYPE: swagger.MEDIA_TYPE}
 _LEVEL = 5
+_RELEASE = f"{versions.MAJOR}.{versions.MINOR}"
 # What of a Swagger document is made in pieces, and how many custom resources a piece is of.
 _PARTS = ("paths", "definitions")
 _STEP = 10
@@ -173,8 +174,7 @@ def _swagger_base(media_type: str, content: _Content) -> dict[str, bytes]:
     from keelson.api import openapi
 
     built_in = [each for each in content.resources if (each.group, each.version, each.kind) not in content.customs]
-    release = versions.info()["gitVersion"]
-    document = openapi.swagger(built_in, release=release, custom_kinds=bool(content.customs))
+    document = openapi.swagger(built_in, release=_RELEASE, custom_kinds=bool(content.customs))
     for part in content.parts:
         openapi.merge(document, part)
     return {field: _piece(media_type, field, document[field]) for field in _PARTS}
@@ -197,7 +197,7 @@ def _piece(media_type: str, field: str, value: Mapping[str, Any]) -> bytes:
 def _swagger_packed(media_type: str, pieces: Mapping[str, Sequence[bytes]]) -> tuple[bytes, str]:
     from keelson.api import openapi
 
-    rest = openapi.swagger((), release=versions.info()["gitVersion"])
+    rest = openapi.swagger((), release=_RELEASE)
     for field in _PARTS:
         del rest[field]
     body = swagger.joined(rest, pieces) if media_type == swagger.MEDIA_TYPE else _json_joined(rest, pieces)
@@ -232,13 +232,12 @@ def _made(path: str, content: _Content) -> bytes | None:
 
     resources = content.resources
     customs = {key: openapi.Custom(*custom) for key, custom in content.customs.items()}
-    release = versions.info()["gitVersion"]
     if path == "v3":
         index = openapi.index_v3(resources, customs)
         return orjson.dumps({"paths": dict(sorted({**index["paths"], **content.entries}.items()))})
     parts = path.split("/")
     if parts[:2] == ["v3", "api"] and len(parts) == 3:
-        return openapi.document_v3(resources, "", parts[2], release=release, customs=customs)
+        return openapi.document_v3(resources, "", parts[2], release=_RELEASE, customs=customs)
     if parts[:2] == ["v3", "apis"] and len(parts) == 4:
-        return openapi.document_v3(resources, parts[2], parts[3], release=release, customs=customs)
-    return None
+        return openapi.document_v3(resources, parts[2], parts[3], release=_RELEASE, customs=customs)
+    return openapi.place_v3(resources, path.removeprefix("v3/"), release=_RELEASE, customs=customs)

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from keelson.api import definitions
-from keelson.api.openapi import components, operations
+from keelson.api.openapi import components, discovery, operations
 from keelson.api.openapi.merging import merge
 from keelson.api.resources import Resource
 
-__all__ = ["Custom", "Customs", "document_v3", "index_v3", "merge", "path_of", "swagger", "swagger_of"]
+__all__ = ["Custom", "Customs", "document_v3", "index_v3", "merge", "path_of", "place_v3", "swagger", "swagger_of"]
 
 
 class Custom(NamedTuple):
@@ -72,14 +72,25 @@ def _digest(origin: bytes, found: Iterable[Resource], customs: Customs) -> str:
     return digest.hexdigest().upper()
 
 
+def _built_in(resources: Iterable[Resource], customs: Customs) -> list[Resource]:
+    return [each for each in resources if (each.group, each.version, each.kind) not in customs]
+
+
+def _places(resources: Iterable[Resource], customs: Customs) -> dict[str, discovery.Place]:
+    return discovery.places({each.group for each in _built_in(resources, customs)})
+
+
 def index_v3(resources: Iterable[Resource], customs: Customs | None = None) -> dict[str, Any]:
-    """`/openapi/v3`: where each group and version has its document; the address changes with the content."""
-    origin = _origin()
-    paths = {}
-    for (group, version), found in sorted(_grouped(resources).items()):
-        path = path_of(group, version)
-        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_digest(origin, found, customs or {})}"}
-    return {"paths": paths}
+    """`/openapi/v3`: where each document is; its address changes with its content."""
+    origin, resources, customs = _origin(), list(resources), customs or {}
+    digests = {
+        path_of(*version): _digest(origin, found, customs) for version, found in _grouped(resources).items()
+    } | dict.fromkeys(_places(resources, customs), origin.hex().upper())
+    return {
+        "paths": {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"} for path, digest in sorted(digests.items())
+        }
+    }
 
 
 def _custom_name(group: str, version: str, kind: str) -> str:
@@ -92,30 +103,33 @@ def _described(found: Iterable[Resource], customs: Customs, *, v3: bool) -> tupl
     found = list(found)
     names = components.names_by_kind()
     make = operations.Paths(v3=v3)
-    roots = {operations.STATUS, operations.DELETE_OPTIONS, operations.PATCH}
-    own: dict[str, Any] = {}
+    roots: set[str] = set()
     paths: dict[str, Any] = {}
-    for resource in found:
-        key = (resource.group, resource.version, resource.kind)
-        if key in customs:
-            roots |= {components.OBJECT_META, components.LIST_META}
-        else:
-            name = names[key]
-            list_name = names.get((resource.group, resource.version, f"{resource.kind}List"), name)
-            roots |= {name, list_name}
-            paths.update(make.of(resource, name, list_name))
-        if "scale" in resource.subresources:
+    for resource in _built_in(found, customs):
+        name = names[resource.group, resource.version, resource.kind]
+        roots |= {name} | operations.reached(resource)
+        list_name = names.get((resource.group, resource.version, f"{resource.kind}List"), name)
+        roots.add(list_name)
+        paths.update(make.of(resource, name, list_name))
+        place = discovery.of_version(resource.group, resource.version)
+        if place.path not in paths:
+            paths[place.path] = discovery.item(place, v3=v3)
+            roots.add(place.definition)
+    own: dict[str, Any] = {}
+    if customs:
+        roots |= components.CUSTOM_ROOTS
+        if any("scale" in each.subresources for each in found):
             roots.add(operations.SCALE)
-    common = components.common_properties(v3=v3) if customs else {}
-    mine, own = _described_customs(found, customs, common, v3=v3)
-    return dict(sorted({**paths, **mine}.items())), {**components.components(roots, v3=v3), **own}
+        mine, own = _described_customs(found, customs, components.common_properties(v3=v3), v3=v3)
+        paths.update(mine)
+    return dict(sorted(paths.items())), {**components.components(roots, v3=v3), **own}
 
 
 def _described_customs(
     found: Iterable[Resource], customs: Customs, common: Mapping[str, Any], *, v3: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The paths of custom resources and the definitions that are their own."""
-    make = operations.Paths(v3=v3)
+    make = operations.Paths(v3=v3, custom=True)
     own: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for resource in found:
@@ -126,9 +140,19 @@ def _described_customs(
         name = _custom_name(*key)
         list_name = _custom_name(resource.group, resource.version, custom.list_kind)
         own[name] = components.custom(*key, orjson.loads(custom.schema), common, v3=v3)
-        own[list_name] = components.custom_list(*key, custom.list_kind, name, v3=v3)
+        own[list_name] = components.custom_list(resource, custom.list_kind, name, common, v3=v3)
         paths.update(make.of(resource, name, list_name))
     return paths, own
+
+
+def _document_v3(paths: Mapping[str, Any], schemas: Mapping[str, Any], release: str) -> bytes:
+    document = {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": release},
+        "paths": paths,
+        "components": {**({"schemas": schemas} if schemas else {}), "securitySchemes": {"BearerToken": _SECURITY}},
+    }
+    return orjson.dumps(document)
 
 
 def document_v3(
@@ -136,20 +160,25 @@ def document_v3(
 ) -> bytes | None:
     """The OpenAPI v3 document of one group and version; None where nothing is served there.
 
-    `release` is the server's version, such as "v1.36.0".
+    `release` is the API's version, such as "1.36".
     """
     found = _grouped(resources).get((group, version))
     if found is None:
         return None
-    paths, schemas = _described(found, customs or {}, v3=True)
-    document = {
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": release},
-        "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": _SECURITY}},
-        "security": [{"BearerToken": []}],
+    mine = {
+        key: custom for each in found if (custom := (customs or {}).get(key := (each.group, each.version, each.kind)))
     }
-    return orjson.dumps(document)
+    paths, schemas = _described(found, mine, v3=True)
+    return _document_v3(paths, components.of_version(schemas, group, version), release)
+
+
+def place_v3(resources: Iterable[Resource], path: str, *, release: str, customs: Customs | None = None) -> bytes | None:
+    """The OpenAPI v3 document of a path that tells what a server has, such as "version"; None where there is none."""
+    place = _places(resources, customs or {}).get(path)
+    if place is None:
+        return None
+    schemas = components.components([place.definition], v3=True)
+    return _document_v3({place.path: discovery.item(place, v3=True)}, schemas, release)
 
 
 def swagger(resources: Iterable[Resource], *, release: str, custom_kinds: bool = False) -> dict[str, Any]:
@@ -157,15 +186,18 @@ def swagger(resources: Iterable[Resource], *, release: str, custom_kinds: bool =
 
     With `custom_kinds` it has what `swagger_of` refers to, too.
     """
+    resources = list(resources)
     paths, schemas = _described(resources, {}, v3=False)
-    if custom_kinds:
-        roots = {components.OBJECT_META, components.LIST_META, operations.SCALE}
-        schemas = {**schemas, **components.components(roots, v3=False)}
+    places = _places(resources, {}).values()
+    roots = {each.definition for each in places} | (
+        {*components.CUSTOM_ROOTS, operations.SCALE} if custom_kinds else set()
+    )
+    paths |= {each.path: discovery.item(each, v3=False) for each in places}
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": release},
-        "paths": paths,
-        "definitions": schemas,
+        "paths": dict(sorted(paths.items())),
+        "definitions": {**schemas, **components.components(roots, v3=False)},
         "securityDefinitions": {"BearerToken": _SECURITY},
         "security": [{"BearerToken": []}],
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from keelson.api.definitions import definitions, descriptions, details
+from keelson.api.resources import Resource
 
 V3_PREFIX = "#/components/schemas/"
 V2_PREFIX = "#/definitions/"
@@ -23,6 +24,15 @@ _SPECIAL_V3: dict[str, dict[str, Any]] = {
 _SPECIAL_V2: dict[str, dict[str, Any]] = {
     _INT_OR_STRING: {"format": "int-or-string", "type": "string"},
     _QUANTITY: {"type": "string"},
+}
+# In our own words, since the definitions have none for these.
+_TOLD = {
+    _INT_OR_STRING: "A number or a text, such as a port by its number or by its name, or a count or a percentage.",
+    _QUANTITY: (
+        "A number that is kept exactly, written as a text with a suffix: n, u, m, k, M, G, T, P, E for powers of 1000, "
+        "Ki, Mi, Gi, Ti, Pi, Ei for powers of 1024, or an exponent such as e3. 0.5 and 500m are the same. It lies "
+        "between -2^63 and 2^63-1, has at most three decimals that count, and is rounded up to that."
+    ),
 }
 
 Node = Mapping[str, Any]
@@ -71,7 +81,7 @@ def _definition(name: str, node: Node, prose: Mapping[str, str], said: Node, *, 
     refer = reference_v3 if v3 else reference_v2
     special = (_SPECIAL_V3 if v3 else _SPECIAL_V2).get(name)
     if special is not None:
-        return {"description": prose[""], **special} if prose.get("") else dict(special)
+        return {"description": _TOLD[name], **special}
     result = _translate(node, prose.get("", ""), {}, refer, v3=v3)
     if "properties" in node:
         result["properties"] = {
@@ -119,21 +129,36 @@ def names_by_kind() -> dict[tuple[str, str, str], str]:
 
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-OBJECT_META = f"{_META}.ObjectMeta"
-LIST_META = f"{_META}.ListMeta"
+_LIST_META = f"{_META}.ListMeta"
+# What definitions and paths of any custom resource refer to.
+CUSTOM_ROOTS = frozenset(f"{_META}.{name}" for name in ("ObjectMeta", "ListMeta", "Status", "DeleteOptions", "Patch"))
 _ANY_KIND = "io.k8s.api.core.v1.ConfigMap"
-# A structural schema's own extensions that Swagger 2.0 readers can't make sense of.
-_V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf")
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+# What of a structural schema Swagger 2.0 readers can't make sense of, and defaults, which only v3 tells.
+_V3_ONLY = ("oneOf", "anyOf", "not", "nullable", "allOf", "default")
 
 
 def common_properties(*, v3: bool) -> dict[str, Any]:
     """What every object has, told in the words that built-in kinds have for it."""
     refer = reference_v3 if v3 else reference_v2
-    prose, said = descriptions()[_ANY_KIND], details()[_ANY_KIND]
+    prose = descriptions()[_ANY_KIND]
     return {
-        key: _translate(child, prose.get(key, ""), said.get(key, {}), refer, v3=v3)
+        key: _translate(child, prose.get(key, ""), {}, refer, v3=v3)
         for key, child in definitions()[_ANY_KIND]["properties"].items()
         if key in ("apiVersion", "kind", "metadata")
+    }
+
+
+def of_version(schemas: Mapping[str, dict[str, Any]], group: str, version: str) -> dict[str, Any]:
+    """Components as the document of one version has them: options and events are kinds of every group's versions."""
+
+    def wanted(kind: Mapping[str, str]) -> bool:
+        return (not kind["group"] and kind["version"] == "v1") or (kind["group"], kind["version"]) == (group, version)
+
+    field = "x-kubernetes-group-version-kind"
+    return {
+        name: {**node, field: [each for each in node[field] if wanted(each)]} if len(node.get(field, ())) > 1 else node
+        for name, node in schemas.items()
     }
 
 
@@ -143,7 +168,7 @@ def custom(group: str, version: str, kind: str, schema: Node, common: Mapping[st
     if not v3 and schema.get("x-kubernetes-preserve-unknown-fields"):
         # Were any property named, readers of Swagger 2.0 would refuse all others.
         return {"type": "object", "x-kubernetes-group-version-kind": kinds}
-    result = dict(schema) if v3 else _plain(schema)
+    result = _spelt(schema) if v3 else _plain(schema)
     return {
         **result,
         "type": "object",
@@ -167,18 +192,38 @@ def _plain(node: Node) -> dict[str, Any]:
     return result
 
 
-def custom_list(group: str, version: str, kind: str, list_kind: str, name: str, *, v3: bool) -> dict[str, Any]:
-    """The definition of the list of a custom kind, whose own definition is `name`."""
+def _spelt(node: Node) -> dict[str, Any]:
+    """A structural schema as readers of v3 understand it, who do not know what else may be an integer or a string."""
+    result = dict(node)
+    if node.get("x-kubernetes-int-or-string") and "anyOf" not in node:
+        result["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if "properties" in node:
+        result["properties"] = {key: _spelt(child) for key, child in node["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), Mapping):
+            result[key] = _spelt(node[key])
+    return result
+
+
+def custom_list(
+    resource: Resource, list_kind: str, name: str, common: Mapping[str, Any], *, v3: bool
+) -> dict[str, Any]:
+    """The definition of the list of a custom kind, whose own definition is `name`; `common` is `common_properties`."""
     refer = reference_v3 if v3 else reference_v2
+    metadata = {"allOf": [refer(_LIST_META)]} if v3 else refer(_LIST_META)
     return {
-        "description": f"A list of {kind}.",
+        "description": f"{list_kind} is a list of {resource.kind}",
         "type": "object",
         "required": ["items"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"allOf": [refer(LIST_META)]} if v3 else refer(LIST_META),
-            "items": {"type": "array", "items": refer(name)},
+            "apiVersion": common["apiVersion"],
+            "kind": common["kind"],
+            "metadata": {"description": f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds", **metadata},
+            "items": {
+                "description": f"List of {resource.plural}. More info: {_CONVENTIONS}",
+                "type": "array",
+                "items": refer(name),
+            },
         },
-        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": list_kind}],
+        "x-kubernetes-group-version-kind": [{"group": resource.group, "version": resource.version, "kind": list_kind}],
     }

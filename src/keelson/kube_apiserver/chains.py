@@ -34,6 +34,8 @@ from .serving import request_infos, warnings
 from .serving.messages import Request, Response, TooLargeError
 from .serving.negotiation import JSON
 from .serving.request_infos import RequestInfo
+from .slow_requests import SECONDS as SLOW_SECONDS
+from .slow_requests import SlowRequests
 from .tracing import requests as tracing
 from .tracing.spans import Tracer
 
@@ -125,6 +127,7 @@ class Chain:
         self.elsewhere: Callable[[str, str], Handler | None] | None = None
         self._meters = meters
         self._attempts = attempts
+        self.slow = SlowRequests()
         # Told of each GET that may be repeated and was answered.
         self.reads: Reads | None = None
         # Decides which requests are traced; None where none is.
@@ -145,14 +148,14 @@ class Chain:
         """Answer one request; never raises but for a lost connection."""
         if self.closing and not request.path.startswith(_ALWAYS_ANSWERED):
             return _closed(request)
-        started = time.perf_counter()
+        started = request.began = time.perf_counter()
         self._answering += 1
         info: RequestInfo | None = None
         response: Response | None = None
         panicked = False
         try:
             info = self._info(request)
-            response = await self._answer(request, info, started)
+            response = await self._answer(request, info)
         except errors.StatusError as error:
             response = renegotiated(request, status_response(error))
         except (ConnectionError, asyncio.CancelledError):
@@ -169,9 +172,12 @@ class Chain:
             if not request.long_running:
                 self._done()
             if request.span is not None:
-                tracing.end(request.span, response)
+                tracing.end(request, request.span, response)
         if info is not None:
-            self._measure(request, info, response, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._measure(request, info, response, seconds)
+            if seconds >= SLOW_SECONDS and response is not None and not request.long_running:
+                self.slow.tell(request, info, response.status, seconds)
         if request.audit is not None:
             request.audit.finished(response, panicked=panicked)
         if response is not None and request.warnings:
@@ -216,23 +222,27 @@ class Chain:
         selector = request.parameter("fieldSelector")
         return request_infos.of(request.method, request.path, watch=flag(request, "watch"), field_selector=selector)
 
-    async def _answer(self, request: Request, info: RequestInfo, started: float) -> Response | None:
+    async def _answer(self, request: Request, info: RequestInfo) -> Response | None:
         if self.auditor is None:
             user = await self._authentication.authenticate(request)
         else:
             user = await self._audited(self.auditor, request, info)
+        known = time.perf_counter()
+        request.steps.append((tracing.AUTHENTICATION, known))
         if self.tracer is not None:
-            tracing.begin(self.tracer, request, info, user, time.perf_counter() - started)
+            tracing.begin(self.tracer, request, info, user, known - request.began)
         if any(name.startswith("impersonate-") for name in request.headers):
             acting = await self._impersonations.applied(user, request, info)
             if acting is not None:
                 user = acting.user
                 if request.audit is not None:
                     request.audit.impersonated(*acting)
+            request.steps.append((tracing.IMPERSONATION, time.perf_counter()))
         if request.incoming is not None and not request.is_passed_on:
             # From those who may send it, and before they take seats.
             await self._permit(request, info, user)
             await self._take_body(request)
+            request.steps.append(("limitedReadBody succeeded", time.perf_counter()))
         if info.is_resource and info.subresource in _LONG_RUNNING:
             await self._permit(request, info, user)
             return await self._go_on(request, info, user)
@@ -251,6 +261,7 @@ class Chain:
                 return self._flows.refusal(flow)
             request.waited = time.perf_counter() - came
         seated = time.perf_counter()
+        request.steps.append((tracing.FAIRNESS, seated))
 
         def leave() -> None:
             (tally.begun if info.verb == "watch" else tally.ran).note(time.perf_counter() - seated)
@@ -301,7 +312,9 @@ class Chain:
         began = time.perf_counter()
         answer = self._authorizer.authorize(user, info)
         verdict = answer if isinstance(answer, Verdict) else await answer
-        self._attempts.note(verdict.allowed, time.perf_counter() - began, failed=verdict.failed)
+        decided = time.perf_counter()
+        self._attempts.note(verdict.allowed, decided - began, failed=verdict.failed)
+        request.steps.append((tracing.AUTHORIZATION, decided))
         if request.audit is not None:
             request.audit.annotations[_DECISION] = "allow" if verdict.allowed else "forbid"
             request.audit.annotations[_REASON] = verdict.reason
@@ -354,8 +367,12 @@ class Chain:
                     return await remote(request, info, user)
             if request.span is None:
                 return await self._handlers.handle(request, info, user)
-            with tracing.operation(info, request):
-                return await self._handlers.handle(request, info, user)
+            first = len(request.steps)
+            with tracing.operation(info, request) as span:
+                try:
+                    return await self._handlers.handle(request, info, user)
+                finally:
+                    tracing.tell(span, request, first)
         handler = self.paths.get(info.path)
         if handler is None:
             for prefix, found in self.prefixes.items():

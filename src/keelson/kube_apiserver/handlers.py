@@ -142,6 +142,7 @@ class Handlers:
         context = context_of(request, info, user)
         request.warnings = context.warnings
         request.context = context
+        context.steps = request.steps
         if request.audit is not None:
             request.audit.context = context
         if served.extras:
@@ -190,6 +191,7 @@ class Handlers:
             if revision:
                 await self._lists.reached(served, revision)
         item = await self._objects.get(served, info.namespace, info.name, stale=stale)
+        context.done("Object read from cache")
         return single(served, item, form, include=request.parameter("includeObject"))
 
     async def list(self, context: Context, request: Request, served: Served, form: Form) -> Response:
@@ -197,6 +199,7 @@ class Handlers:
         info = context.info
         options = options_of(request, served, info.namespace, info.name)
         items, metadata = await self._lists.list(served, options)
+        context.done("Listed items from cache")
         if served.custom and form.as_kind == OBJECT:
             # Upstream's lists of custom resources always have it.
             metadata.setdefault("continue", "")
@@ -216,12 +219,14 @@ class Handlers:
     async def create(self, context: Context, request: Request, served: Served, form: Form) -> Response:
         """A new object."""
         obj = self._decode(context, request, served)
+        context.done("Conversion done")
         item = await self._objects.create(context, served, context.info.namespace, obj)
         return single(served, item, form, status=201)
 
     async def update(self, context: Context, request: Request, served: Served, form: Form) -> Response:
         """Another state of an object."""
         obj = self._decode(context, request, served)
+        context.done("Conversion done")
         info, resource = context.info, served.resource
         if not meta.name(obj):
             raise errors.bad_request(

@@ -32,11 +32,14 @@ from .registry.catalogues import Catalogue, Served
 from .registry.contexts import User
 from .registry.objects import FRESH_SECONDS, translated
 from .registry.representations import opening
+from .serving import request_infos
 from .serving.connections import Connection
 from .serving.heads import date
 from .serving.messages import Request, Response
 from .serving.negotiation import DEFAULT, negotiate, wants_pretty
 from .serving.request_infos import RequestInfo
+from .slow_requests import SECONDS as SLOW_SECONDS
+from .slow_requests import SlowRequests
 from .tracing.spans import Tracer
 
 if TYPE_CHECKING:
@@ -111,13 +114,14 @@ class Route:
 class _Read:
     """One request under way: called with the revision that its answer must be as new as."""
 
-    __slots__ = ("began", "connection", "key", "reads", "route")
+    __slots__ = ("began", "connection", "key", "reads", "route", "target")
 
-    def __init__(self, reads: Reads, connection: Connection, route: Route, key: str) -> None:
+    def __init__(self, reads: Reads, connection: Connection, route: Route, key: str, target: bytes) -> None:
         self.reads = reads
         self.connection = connection
         self.route = route
         self.key = key
+        self.target = target
         self.began = perf_counter()
 
     def __call__(self, revision: int, error: storage_errors.StorageError | None) -> None:
@@ -154,6 +158,8 @@ class _Read:
         seconds = perf_counter() - self.began
         route.tally.ran.note(seconds)
         route.meters.note(code, seconds, size)
+        if seconds >= SLOW_SECONDS:
+            self.reads.tell(self, code, seconds)
 
 
 class Reads:
@@ -171,6 +177,7 @@ class Reads:
         self.feed = feed
         self.limits = limits
         self.status_response = status_response
+        self.slow = SlowRequests()
         self._catalogue = catalogue
         self._authorizer = authorizer
         self._flows = flows
@@ -210,7 +217,7 @@ class Reads:
         route.credential.repeats.times += 1
         route.granted.repeated += 1
         self.limits.enter("readOnly")
-        self.feed.ask(_Read(self, connection, route, key))
+        self.feed.ask(_Read(self, connection, route, key, target))
         return True
 
     def take_untraced(self, routes: dict[bytes, Route], target: bytes, connection: Connection) -> bool:
@@ -223,6 +230,13 @@ class Reads:
             return False
         tracer.skip()
         return True
+
+    def tell(self, read: _Read, code: int, seconds: float) -> None:
+        """One took long: all that there is to wait for is the store's revision, and the cache until it is as new."""
+        request = Request("GET", read.target.decode("latin-1"), {}, b"", read.connection)
+        request.began = read.began
+        request.steps.append(("watchCache fresh enough", read.began + seconds))
+        self.slow.tell(request, request_infos.of("GET", request.path), code, seconds)
 
     def postpone(self, read: _Read, revision: int) -> None:
         """The cache is not there yet: answer when it is, together with all who wait for the same."""

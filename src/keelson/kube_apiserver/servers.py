@@ -285,6 +285,7 @@ class Server:
         reads.remote = self.routes.find
         self.routes.observers.append(reads.forget)
         self.chain.reads = reads
+        reads.slow = self.chain.slow
         # The audit log records each request.
         reads.off = self.chain.auditor is not None
         reads.tracer = self.chain.tracer

@@ -91,7 +91,16 @@ async def test_a_request_its_parent_and_what_it_asked_of_etcd(tmp_path: Path) ->
         assert (call.attributes["rpc.system"], call.attributes["rpc.grpc.status_code"]) == ("grpc", 0)
         above = {each.span.span_id: each for each in spans.values()}
         assert above[call.span.parent_span_id].span.name in ("Create", "Create etcd3")
-        for inner in (spans["Create"], call):
+        events = {event.name: event.time_unix_nano for event in spans["Create"].span.events}
+        steps = ["Conversion done", "Mutating admission done", "Write to database call succeeded"]
+        assert [name for name in events if name in steps] == steps
+        written = events["Write to database call succeeded"]
+        assert call.span.end_time_unix_nano <= written <= spans["Create"].span.end_time_unix_nano
+        filters = [spans[name] for name in ("authentication", "priorityandfairness", "authorization")]
+        assert all(each.span.parent_span_id == request.span.span_id for each in filters)
+        ends = [each.span.end_time_unix_nano for each in filters]
+        assert [each.span.start_time_unix_nano for each in filters] == [request.span.start_time_unix_nano, *ends[:-1]]
+        for inner in (spans["Create"], call, *filters):
             assert request.span.start_time_unix_nano <= inner.span.start_time_unix_nano
             assert inner.span.end_time_unix_nano <= request.span.end_time_unix_nano
 
@@ -113,7 +122,7 @@ async def test_nothing_is_exported_that_is_not_sampled(tmp_path: Path) -> None:
             async with session.get("/version", headers=headers) as answer:
                 assert answer.status == 200
         await collector.until(_is(4, "GET"))
-        assert [each.span.trace_id for each in collector.spans] == [(4).to_bytes(16, "big")]
+        assert {each.span.trace_id for each in collector.spans} == {(4).to_bytes(16, "big")}
 
 
 async def test_strangers_begin_traces_of_their_own_that_are_linked(tmp_path: Path) -> None:

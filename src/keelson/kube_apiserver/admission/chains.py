@@ -126,6 +126,7 @@ class Chain:
                 duration.quick_seconds += seconds
             else:
                 duration.passed.note(seconds)
+                attributes.context.done(f"Admission plugin {duration.name} done")
             if duration.remote:
                 attributes.context.waited += seconds
             then = now

@@ -23,9 +23,10 @@ class Duration:
     `quick` counts those that passed within QUICK_SECONDS, beside what is in `passed`, and `quick_seconds` is their sum.
     """
 
-    __slots__ = ("passed", "quick", "quick_seconds", "rejected", "remote")
+    __slots__ = ("name", "passed", "quick", "quick_seconds", "rejected", "remote")
 
-    def __init__(self, *, remote: bool = False) -> None:
+    def __init__(self, name: str, *, remote: bool = False) -> None:
+        self.name = name
         self.quick = 0
         self.quick_seconds = 0.0
         self.passed = Histogram(_SECONDS)
@@ -44,14 +45,14 @@ class Durations(Collector):
         """Where a plugin's time is noted."""
         found = self._plugins.get((name, kind, operation))
         if found is None:
-            found = self._plugins[name, kind, operation] = Duration(remote=name in _REMOTE)
+            found = self._plugins[name, kind, operation] = Duration(name, remote=name in _REMOTE)
         return found
 
     def step(self, kind: str, operation: str) -> Duration:
         """Where the time of all plugins together is noted."""
         found = self._steps.get((kind, operation))
         if found is None:
-            found = self._steps[kind, operation] = Duration()
+            found = self._steps[kind, operation] = Duration(kind)
         return found
 
     def collect(self) -> Iterable[Metric]:

@@ -256,6 +256,7 @@ class Objects:
         uid = meta.uid(obj)
         attributes = Attributes(context, CREATE, resource, namespace, name, object=obj, generated=generated)
         await self.admission.mutate(attributes)
+        context.done("Mutating admission done")
         if attributes.changed:
             # Whoever changed the object may have changed what only the system says, too.
             metadata = obj.setdefault("metadata", {})
@@ -280,7 +281,9 @@ class Objects:
             if served.custom:
                 found += await self.custom_rules.causes(served, obj, None)
             self._validate(served, found, obj)
+            context.done("Validation done")
             await self.admission.validate(attributes)
+            context.done("Validating admission done")
             encoded = self._encode(served, key, obj) if served.view is None else await self._encoded(served, key, obj)
             value, stored = encoded
             if context.dry_run:
@@ -290,7 +293,9 @@ class Objects:
                     await abandon(context, obj, None)
                 return self.item(served, key, stored, 0)
             revision = await self._store.create(key, value, ttl=self._ttl(served))
+            context.done("Write to database call succeeded")
             await self._feed.told(served.prefix, revision)
+            context.done("Watchers told")
         except storage_errors.KeyExistsError as error:
             await self._abandon(context, served, obj, None)
             raise errors.already_exists(resource.plural, name, group=resource.group) from error
@@ -343,6 +348,7 @@ class Objects:
         fresh = False
         for _ in range(_SWAP_ATTEMPTS):
             stored = await self.current(served, key, fresh=fresh)
+            context.done("Read from database" if fresh else "Object read from cache")
             if stored is None:
                 raise errors.not_found(resource.plural, name, group=resource.group)
             try:
@@ -426,6 +432,7 @@ class Objects:
         )
         if admit:
             await self.admission.mutate(attributes)
+            context.done("Mutating admission done")
             if attributes.changed:
                 metadata = new.setdefault("metadata", {})
                 metadata["name"] = name
@@ -457,8 +464,10 @@ class Objects:
             if served.custom:
                 found += await self.custom_rules.causes(served, new, old, subresource=subresource)
             self._validate(served, found, new)
+            context.done("Validation done")
             if admit:
                 await self.admission.validate(attributes)
+                context.done("Validating admission done")
             if owned:
                 _forget_times(new, old)
             if new == old:
@@ -492,7 +501,9 @@ class Objects:
         if context.dry_run:
             return self.item(served, key, obj, stored.revision)
         revision = await self._store.update(key, value, expected=stored.revision, ttl=self._ttl(served))
+        context.done("Write to database call succeeded")
         await self._feed.told(served.prefix, revision)
+        context.done("Watchers told")
         return self.item(served, key, obj, revision)
 
     async def remove(self, context: Context, served: Served, stored: Stored, last: Object) -> Item:
@@ -503,7 +514,9 @@ class Objects:
         if context.dry_run:
             return self.item(served, key, obj, stored.revision)
         revision = await self._store.delete(key, expected=stored.revision)
+        context.done("Object deleted from database")
         await self._feed.told(served.prefix, revision)
+        context.done("Watchers told")
         deleted = self.hooks.deleted.get(served.resource.qualified)
         if deleted is not None:
             await deleted(context, last, None)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .streams import Stream
 
 JSON = "application/json"
+# What a request was done with, and when, by time.perf_counter.
+Step = tuple[str, float]
 _NONE: Mapping[str, list[str]] = MappingProxyType({})
 # Every answer that doesn't say otherwise is for its client alone, as upstream's are.
 PRIVATE = (("Cache-Control", "no-cache, private"),)
@@ -120,6 +122,9 @@ class Request:
         self.context: Context | None = None
         # Seconds that it waited for its turn.
         self.waited = 0.0
+        # When its answer was begun, and what was done since, for whoever asks why it took long.
+        self.began = 0.0
+        self.steps: list[Step] = []
         # Its part of a trace; None where there is no tracing.
         self.span: Span | None = None
 

@@ -14,9 +14,13 @@ from keelson.kube_apiserver.serving.messages import Request, Response
 from keelson.kube_apiserver.serving.request_infos import RequestInfo
 
 from . import spans
-from .spans import Nothing, Span, Tracer, Value
+from .spans import Event, Nothing, Span, Tracer, Value
 
 _TRUSTED = frozenset({"system:masters", "system:monitoring"})
+AUTHENTICATION, AUTHORIZATION = "authentication", "authorization"
+IMPERSONATION, FAIRNESS = "constrainedimpersonation", "priorityandfairness"
+# Steps that are spans of their own (apiserver/pkg/endpoints/filterlatency).
+FILTERS = frozenset({AUTHENTICATION, IMPERSONATION, FAIRNESS, AUTHORIZATION})
 _OPERATIONS: Mapping[str, str] = {
     "get": "Get",
     "list": "List",
@@ -82,6 +86,11 @@ def _described(request: Request) -> dict[str, Value]:
     return found
 
 
+def operation_name(info: RequestInfo, method: str) -> str:
+    """What upstream calls a verb's work."""
+    return _OPERATIONS.get(info.verb, info.verb) if info.is_resource else method
+
+
 def operation(info: RequestInfo, request: Request) -> Span | Nothing:
     """The span of a verb's work, as a context."""
     if request.span is None or not request.span.recording:
@@ -93,11 +102,35 @@ def operation(info: RequestInfo, request: Request) -> Span | Nothing:
         "mediaType": request.headers.get("content-type", ""),
         "accept": request.headers.get("accept", ""),
     }
-    return spans.child(_OPERATIONS.get(info.verb, info.verb), about)
+    return spans.child(operation_name(info, request.method), about)
 
 
-def end(span: Span, response: Response | None) -> None:
+def tell(span: Span | None, request: Request, first: int) -> None:
+    """Make events of a span of the steps that a request has done, from number `first` on."""
+    if span is not None and span.recording and request.span is not None:
+        for what, done in request.steps[first:]:
+            span.events.append(Event(what, _moment(request, request.span, done), {}))
+
+
+def _moment(request: Request, span: Span, counted: float) -> int:
+    """Nanoseconds since 1970 of what time.perf_counter has told."""
+    return span.start + int((counted - request.began) * 1e9)
+
+
+def _filtered(request: Request, span: Span) -> None:
+    """The spans of the filters that let the request pass, as upstream names them."""
+    begins = span.start
+    for what, done in request.steps:
+        ends = _moment(request, span, done)
+        if what in FILTERS:
+            spans.ended(span, what, begins, ends)
+        begins = ends
+
+
+def end(request: Request, span: Span, response: Response | None) -> None:
     """The request is answered; None where the answer was streamed, or its client left."""
+    if span.recording:
+        _filtered(request, span)
     if response is not None:
         span.attributes["http.response.status_code"] = response.status
         if size := sum(map(len, response.parts)):

@@ -185,6 +185,22 @@ def child(name: str, attributes: Attributes | None = None, kind: int = INTERNAL)
     return made
 
 
+def ended(parent: Span, name: str, start: int, end: int) -> None:
+    """Record a child of a span that is recorded, once it is over; times are in nanoseconds since 1970."""
+    made = Span(
+        parent._emit,  # noqa: SLF001 - of the same class
+        name,
+        INTERNAL,
+        parent.trace,
+        _dice.getrandbits(64) or 1,
+        parent.identity,
+        parent.state,
+        recording=False,
+    )
+    made.start, made.end = start, end
+    parent._emit(made)  # noqa: SLF001
+
+
 def event(name: str) -> None:
     """Something has happened in the current span."""
     current = _CURRENT.get()

@@ -88,6 +88,7 @@ class Caller:
 
         def count(code: int, *, rejected: bool) -> None:
             seconds = time.perf_counter() - started
+            case.attributes.context.done(f"Webhook {hook.name} answered")
             metrics.called(hook.name, self.kind, operation, seconds, code=code, rejected=rejected)
 
         if case.attributes.context.dry_run and not hook.runs_dry:

@@ -142,7 +142,7 @@ class Handlers:
         context = context_of(request, info, user)
         request.warnings = context.warnings
         request.context = context
-        context.steps = request.steps
+        context.done = request.done
         if request.audit is not None:
             request.audit.context = context
         if served.extras:

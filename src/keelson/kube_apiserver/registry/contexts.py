@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -64,12 +63,7 @@ class Context:
     annotations: dict[str, str] = field(default_factory=dict)
     # Seconds spent waiting for webhooks.
     waited: float = 0.0
-    # What was done and when (Request.steps); None where nobody will ask.
-    steps: list[tuple[str, float]] | None = None
+    # Notes that something is done, for the log and trace of a request that takes long.
+    done: Callable[[str], None] = lambda _what: None
     # What was allocated for the write under way, to be given back where it does not happen.
     taken: list[Any] = field(default_factory=list)
-
-    def done(self, what: str) -> None:
-        """Note that something is done, for the log and trace of a request that takes long."""
-        if self.steps is not None:
-            self.steps.append((what, perf_counter()))

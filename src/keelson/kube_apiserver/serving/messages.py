@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cached_property
+from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
@@ -127,6 +128,10 @@ class Request:
         self.steps: list[Step] = []
         # Its part of a trace; None where there is no tracing.
         self.span: Span | None = None
+
+    def done(self, what: str) -> None:
+        """Note that something is done, and when."""
+        self.steps.append((what, perf_counter()))
 
     def lines(self, name: str) -> list[str]:
         """Each line of a field (its name in lower case) whose values may have commas in them: names of people, groups.

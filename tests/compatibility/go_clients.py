@@ -46,7 +46,7 @@ class Program:
     ) -> None:
         self.name = name
         self._path = cluster.folder / f"{name}.log"
-        config = cluster.kubeconfig()
+        config = cluster.folder / "admin.conf"
         self._command = [str(_program()), f"-kubeconfig={config}", f"-part={part}", f"-name={name}", *flags]
         # How client-go's features are switched (its package features/envvar).
         switches = {f"KUBE_FEATURE_{gate}": str(on).lower() for gate, on in (gates or {}).items()}
@@ -102,11 +102,11 @@ class Program:
         except queue.Empty:
             raise AssertionError(f"{self.name} is silent:\n{self.log[-3000:]}") from None
 
-    def asked(self) -> Any:
-        """What it tells when it is asked."""
+    def asked(self, question: str = "") -> Any:
+        """What it tells when it is asked something."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write("report\n")
+        self._process.stdin.write(f"{question}\n")
         self._process.stdin.flush()
         return self.told()
 

@@ -29,8 +29,9 @@ import (
 const (
 	workers = 4
 	manager = "thing-controller"
-	// repeats is how often what a thing was made into is told: the second time makes a series of it.
+	// repeats is how often the same is told of an object, alike how often something that is nearly the same.
 	repeats = 3
+	alike   = 12
 )
 
 // reconciler makes a ConfigMap of each Thing by server-side apply and writes its status by update, against other writers.
@@ -45,7 +46,8 @@ type reconciler struct {
 	retries   atomic.Int64
 }
 
-// controller runs a reconciler; it tells "synced" once, and its counts for each line that it is sent.
+// controller runs a reconciler; it tells "synced" once. For each name of a Thing that it is sent it records events of that,
+// and tells how often it met conflicts and had to begin again.
 func controller(ctx context.Context, config *rest.Config, _ string) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -93,7 +95,10 @@ func controller(ctx context.Context, config *rest.Config, _ string) error {
 		go wait.UntilWithContext(ctx, r.work, time.Second)
 	}
 	tell("synced")
-	asked(ctx, func(string) {
+	asked(ctx, func(name string) {
+		if found, here, _ := r.store.GetByKey(namespace + "/" + name); here {
+			r.record(found.(*unstructured.Unstructured))
+		}
 		tell(map[string]int64{"conflicts": r.conflicts.Load(), "retries": r.retries.Load()})
 	})
 	r.queue.ShutDown()
@@ -144,11 +149,7 @@ func (r *reconciler) reconcile(ctx context.Context, key string) error {
 	if err != nil || made == size {
 		return err
 	}
-	if err := r.note(ctx, thing, size); err != nil {
-		return err
-	}
-	r.tellOf(thing)
-	return nil
+	return r.note(ctx, thing, size)
 }
 
 // note writes what was made into the status, on what the cache has at first: it may be old.
@@ -172,10 +173,13 @@ func (r *reconciler) note(ctx context.Context, thing *unstructured.Unstructured,
 	})
 }
 
-// tellOf says the same thing several times by either recorder, and by the old one also things that are much alike.
-func (r *reconciler) tellOf(thing *unstructured.Unstructured) {
+// record tells of a thing the same by either recorder, and by the old one also what is much alike.
+func (r *reconciler) record(thing *unstructured.Unstructured) {
 	for range repeats {
 		r.series.Eventf(thing, nil, corev1.EventTypeNormal, "Made", "Making", "made of %s", thing.GetName())
 		r.counted.Eventf(thing, corev1.EventTypeNormal, "Counted", "made of %s", thing.GetName())
+	}
+	for number := range alike {
+		r.counted.Eventf(thing, corev1.EventTypeNormal, "Alike", "number %d", number)
 	}
 }

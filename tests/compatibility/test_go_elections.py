@@ -1,4 +1,4 @@
-"""Candidates of client-go's leader election: one leads at a time, whoever is killed, while the server is replaced too."""
+"""Candidates of client-go's leader election: one leads at a time, whoever is killed, also by another server."""
 
 from __future__ import annotations
 

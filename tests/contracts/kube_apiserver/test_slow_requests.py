@@ -52,7 +52,7 @@ async def test_a_slow_webhook_is_named(
 ) -> None:
     async with WebhookServer(tmp_path) as webhook:
 
-        async def slow(request: web.Request) -> web.Response:
+        async def slow(request: web.BaseRequest) -> web.Response:
             review = await request.json()
             await webhook.release.wait()
             response = {"uid": review["request"]["uid"], "allowed": True}

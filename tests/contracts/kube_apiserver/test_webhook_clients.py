@@ -41,16 +41,16 @@ async def server(tmp_path: Path) -> AsyncIterator[WebhookServer]:
         yield found
 
 
-async def _echo(request: web.Request) -> web.Response:
+async def _echo(request: web.BaseRequest) -> web.Response:
     host = request.headers["Host"]
     return web.Response(body=(f"{request.method} {request.path_qs} {host} ").encode() + await request.read())
 
 
-async def _moved(_request: web.Request) -> web.Response:
+async def _moved(_request: web.BaseRequest) -> web.Response:
     return web.Response(status=307, headers={"Location": "/echo"})
 
 
-async def _broken(_request: web.Request) -> web.Response:
+async def _broken(_request: web.BaseRequest) -> web.Response:
     return web.Response(status=500, text="out of order")
 
 
@@ -142,7 +142,7 @@ async def test_an_idle_connection_that_the_webhook_closed_is_no_failure(tmp_path
             await clients.close()
 
 
-async def _closing(request: web.Request) -> web.Response:
+async def _closing(request: web.BaseRequest) -> web.Response:
     transport = request.transport
     assert transport is not None
     asyncio.get_running_loop().call_soon(transport.close)
@@ -176,7 +176,7 @@ async def test_a_webhook_that_asks_for_credentials_gets_them(tmp_path: Path) -> 
             await clients.close()
 
 
-async def _who(request: web.Request) -> web.Response:
+async def _who(request: web.BaseRequest) -> web.Response:
     assert request.transport is not None
     certificate = request.transport.get_extra_info("peercert") or {}
     names = [value for part in certificate.get("subject", ()) for field, value in part if field == "commonName"]

@@ -204,7 +204,7 @@ async def test_an_earlier_webhook_sees_what_a_later_one_changed_where_it_asks_fo
 async def test_a_failing_webhook_refuses_or_is_passed_over_as_it_says(
     client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
 ) -> None:
-    async def broken(_request: web.Request) -> web.Response:
+    async def broken(_request: web.BaseRequest) -> web.Response:
         return web.Response(status=500, text="broken")
 
     server.raw["/broken"] = broken
@@ -235,10 +235,10 @@ async def test_a_hung_webhook_holds_a_request_for_its_timeout_and_no_longer(
 async def test_a_redirect_is_not_followed(client: Client, server: WebhookServer, hooks: _Hooks, namespace: str) -> None:
     followed = []
 
-    async def moved(_request: web.Request) -> web.Response:
+    async def moved(_request: web.BaseRequest) -> web.Response:
         return web.Response(status=307, headers={"Location": f"https://127.0.0.1:{server.port}/elsewhere"})
 
-    async def elsewhere(_request: web.Request) -> web.Response:
+    async def elsewhere(_request: web.BaseRequest) -> web.Response:
         followed.append(True)
         return web.Response(status=500)
 
@@ -262,7 +262,7 @@ async def test_a_redirect_is_not_followed(client: Client, server: WebhookServer,
 async def test_an_answer_that_is_none_is_a_failure(
     client: Client, server: WebhookServer, hooks: _Hooks, namespace: str, answer: dict[str, Any], why: str
 ) -> None:
-    async def wrong(_request: web.Request) -> web.Response:
+    async def wrong(_request: web.BaseRequest) -> web.Response:
         return web.json_response(answer)
 
     server.raw["/wrong"] = wrong
@@ -275,7 +275,7 @@ async def test_an_answer_that_is_none_is_a_failure(
 async def test_an_answer_in_an_older_version_than_asked_for_is_a_failure(
     client: Client, server: WebhookServer, hooks: _Hooks, namespace: str
 ) -> None:
-    async def older(request: web.Request) -> web.Response:
+    async def older(request: web.BaseRequest) -> web.Response:
         uid = (await request.json())["request"]["uid"]
         response = {"uid": uid, "allowed": True}
         return web.json_response(
@@ -428,7 +428,7 @@ async def test_validating_webhooks_are_asked_at_the_same_time(
     waiting = 0
     both = asyncio.Event()
 
-    async def together(request: web.Request) -> web.Response:
+    async def together(request: web.BaseRequest) -> web.Response:
         nonlocal waiting
         waiting += 1
         if waiting == 2:

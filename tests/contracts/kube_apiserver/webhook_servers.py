@@ -14,6 +14,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.contracts.kube_apiserver.api_servers import Authority
+from tests.contracts.kube_apiserver.secure_listeners import SecureListener
 
 Review = dict[str, Any]
 # From the request of a review to the response, which is completed with the uid.
@@ -50,15 +51,15 @@ class WebhookServer:
             self._context.load_verify_locations(cadata=clients.pem.decode())
             self._context.verify_mode = ssl.CERT_OPTIONAL
         self.reviews: dict[str, Handler] = {}
-        self.raw: dict[str, Callable[[web.Request], Any]] = {}
+        self.raw: dict[str, Callable[[web.BaseRequest], Any]] = {}
         # (path with query, request of the review), in the order in which they came.
         self.asked: list[tuple[str, Review]] = []
         # The headers of the last review.
         self.headers: Mapping[str, str] = {}
         self.connections: set[asyncio.BaseTransport] = set()
-        self.port = 0
         self.release = asyncio.Event()
-        self._runner: web.AppRunner | None = None
+        self.port = 0
+        self._listener: SecureListener | None = None
 
     @property
     def bundle(self) -> str:
@@ -69,43 +70,32 @@ class WebhookServer:
         """The clientConfig of a path."""
         return {"url": f"https://127.0.0.1:{self.port}{path}", "caBundle": self.bundle}
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.transport is not None:
             self.connections.add(request.transport)
         if (raw := self.raw.get(request.path)) is not None:
             found: web.StreamResponse = await raw(request)
             return found
-        review = await request.json()
+        review = json.loads(await request.content.read())
         self.headers = request.headers
         self.asked.append((request.path_qs, review["request"]))
         response = {"uid": review["request"]["uid"], **self.reviews[request.path](review["request"])}
         return web.json_response({"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response})
 
-    async def hang(self, _request: web.Request) -> web.Response:
+    async def hang(self, _request: web.BaseRequest) -> web.Response:
         """A raw handler that answers only when the server is released."""
         await self.release.wait()
         return web.Response()
 
     async def __aenter__(self) -> Self:
-        application = web.Application(client_max_size=16 * 1024 * 1024)
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._context)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self._listener = SecureListener(self._context, web.Server(self._answer))
+        await self._listener.start()
+        self.port = self._listener.port
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.release.set()
-        assert self._runner is not None
-        for connection in self.connections:
-            # Clients keep connections: a TLS goodbye would wait for theirs.
-            if isinstance(connection, asyncio.Transport) and not connection.is_closing():
-                connection.abort()
-        await self._runner.cleanup()
-        for _ in range(3):
-            # The loop's turns in which it closes the sockets.
-            await asyncio.sleep(0)
+        assert self._listener is not None
+        await self._listener.stop()

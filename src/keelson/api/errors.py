@@ -13,7 +13,7 @@ class StatusError(Exception):
     """An answer other than success.
 
     `code` is the HTTP status, `reason` the CamelCase StatusReason, `message` the sentence for a person, `details`
-    the optional StatusDetails (name, group, kind, uid, causes, retryAfterSeconds).
+    the optional StatusDetails (name, group, kind, uid, causes, retryAfterSeconds); an empty mapping is shown as one.
     """
 
     def __init__(self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -22,6 +22,7 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details: dict[str, Any] = dict(details or {})
+        self._detailed = details is not None
 
     def status(self) -> dict[str, Any]:
         """The metav1.Status object of this error."""
@@ -34,7 +35,7 @@ class StatusError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details or self._detailed:
             status["details"] = self.details
         if not self.reason:
             del status["reason"]
@@ -51,7 +52,7 @@ class StatusError(Exception):
             int(status.get("code") or code),
             str(status.get("reason") or ""),
             str(status.get("message") or "unknown"),
-            status.get("details") or {},
+            status.get("details"),
         )
 
 
@@ -113,7 +114,9 @@ def invalid(kind: str, name: str, causes: Sequence[Mapping[str, str]], *, group:
         text = f"{causes[0]['field']}: {causes[0]['message']}"
     else:
         text = "[" + ", ".join(f"{c['field']}: {c['message']}" for c in causes) + "]"
-    details: dict[str, Any] = {"kind": kind, "causes": [dict(c) for c in causes]}
+    details: dict[str, Any] = {"causes": [dict(c) for c in causes]}
+    if kind:
+        details["kind"] = kind
     if name:
         details["name"] = name
     if group:

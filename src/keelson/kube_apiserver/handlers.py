@@ -243,7 +243,8 @@ class Handlers:
             if not version and not strategies.allows_unconditional_update(resource):
                 message = "Invalid value: 0: must be specified for an update"
                 cause = errors.cause("metadata.resourceVersion", "FieldValueInvalid", message)
-                raise errors.invalid(resource.kind, info.name, [cause], group=resource.group)
+                # Upstream names the resource here, and not the kind.
+                raise errors.invalid(resource.plural, info.name, [cause], group=resource.group)
             # The road changes what it is given, and may be taken again.
             fresh: Object = orjson.loads(orjson.dumps(obj))
             return fresh

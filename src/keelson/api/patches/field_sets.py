@@ -112,14 +112,30 @@ def ordered(fields: Node) -> Node:
 
 
 def paths(fields: Node, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The members, as tuples of path elements, in the order of the elements' text."""
-    for key in sorted(fields):
-        if key == SELF:
-            continue
-        here = (*prefix, key)
+    """The members, as tuples of path elements: those of a place before what lies deeper, as conflicts list them."""
+    elements = sorted((key for key in fields if key != SELF), key=_rank)
+    for key in elements:
         if _member(fields[key]):
-            yield here
-        yield from paths(fields[key], here)
+            yield (*prefix, key)
+    for key in elements:
+        yield from paths(fields[key], (*prefix, key))
+
+
+def _rank(element: str) -> tuple[Any, ...]:
+    """The order of elements: fields, keys, values, indexes; numbers by their size."""
+    kind, _, rest = element.partition(":")
+    if kind == "f":
+        return (0, rest)
+    value = orjson.loads(rest)
+    if kind == "k":
+        return (1, [(name, _comparable(each)) for name, each in sorted(value.items())])
+    return (2, _comparable(value)) if kind == "v" else (3, value)
+
+
+def _comparable(value: Any) -> tuple[int, Any]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (0, value)
+    return (1, value) if isinstance(value, str) else (2, _json(value))
 
 
 def text(path: tuple[str, ...]) -> str:

@@ -102,7 +102,7 @@ class Comparisons:
         self._old = old
         self._new = new
         self._found: dict[str, Comparison | None] = {
-            api_version: typed_values.compare(schema, bare(old), bare(new)),
+            api_version: _compared(schema, old, new),
         }
         self._own = api_version
 
@@ -123,9 +123,15 @@ class Comparisons:
         found = None
         if schema is not None:
             old, new = (self._versions.convert(each, api_version) if each else each for each in (self._old, self._new))
-            found = typed_values.compare(schema, bare(old), bare(new))
+            found = _compared(schema, old, new)
         self._found[api_version] = found
         return found
+
+
+def _compared(schema: Schema, old: Mapping[str, Any], new: Mapping[str, Any]) -> Comparison:
+    # Nobody owns the metadata themselves, so they are in every object.
+    one, other = ({"metadata": {}, **bare(each)} for each in (old, new))
+    return typed_values.compare(schema, one, other)
 
 
 def manager_of(user_agent: str) -> str:

@@ -32,13 +32,14 @@ class ApplyConflict(errors.StatusError):
     """409: fields are owned by others and would change. `fields` are those fields, for the upgrade from kubectl."""
 
     def __init__(self, conflicts: list[tuple[Owner, Node]]) -> None:
-        named = sorted(
-            (
-                (owner.described(), field_sets.text(path))
-                for owner, fields in conflicts
-                for path in field_sets.paths(fields)
-            )
+        in_order = sorted(
+            conflicts, key=lambda each: (each[0].manager, each[0].operation, each[0].api_version, each[0].subresource)
         )
+        named = [
+            (owner.described(), field_sets.text(path))
+            for owner, fields in in_order
+            for path in field_sets.paths(fields)
+        ]
         causes = [
             {"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": path}
             for owner, path in named
@@ -85,12 +86,15 @@ def apply(
     applied = dict(configuration)
     if isinstance(applied.get("metadata"), dict):
         applied["metadata"] = {key: value for key, value in applied["metadata"].items() if key != "managedFields"}
+    whole = applied
     if reset:
         applied = typed_values.remove(schema, applied, reset)
     run = _Apply(
         schema,
         live,
         applied,
+        whole,
+        reset,
         manager=manager,
         api_version=api_version,
         now=now,
@@ -116,6 +120,8 @@ class _Apply:
         schema: Schema,
         live: Mapping[str, Any] | None,
         applied: dict[str, Any],
+        whole: dict[str, Any],
+        reset: Node,
         *,
         manager: str,
         api_version: str,
@@ -127,11 +133,14 @@ class _Apply:
         self._versions = versions
         self._live = live
         self._applied = applied
+        # The same with what this endpoint does not write.
+        self._whole = whole
+        self._reset = reset
         self._now = now
         try:
             fields = typed_values.fields_of(schema, managed_fields.bare(applied))
         except typed_values.TypedValueError as error:
-            named = "/".join(part for part in (meta.namespace(applied), meta.name(applied)) if part)
+            named = "/".join(part for part in (meta.namespace(whole), meta.name(whole)) if part)
             described = f"{named}; {api_version}, Kind={applied.get('kind', '')}"
             raise errors.bad_request(f"failed to create typed patch object ({described}): {error}") from error
         ordered = field_sets.ordered(fields)
@@ -162,7 +171,7 @@ class _Apply:
         if conflicts and not force:
             raise ApplyConflict(conflicts)
         others = managed_fields.lose(others, comparisons)
-        if not any(comparisons.own):
+        if self._says_nothing_new(before, merged):
             # Who states what is there already owns it from now on, and has no time where it was owned by others.
             mine = mine._replace(time="" if previous is None else previous.time)
         result = dict(merged)
@@ -173,60 +182,65 @@ class _Apply:
         result["metadata"] = metadata
         return result
 
+    def _says_nothing_new(self, before: Mapping[str, Any], merged: Any) -> bool:
+        """Whether the object is as it was, to the order of lists; also what is not written here counts as said."""
+        said = merged if self._whole is self._applied else typed_values.merge(self._schema, merged, self._whole)
+        return managed_fields.bare(before) == managed_fields.bare(said)
+
     def _first_owner(self) -> list[Owner]:
         """What the object held before anybody's first apply belongs to a manager made up for it."""
         assert self._live is not None
-        whole = field_sets.ordered(typed_values.compare(self._schema, {}, managed_fields.bare(self._live)).added)
+        found = typed_values.compare(self._schema, {"metadata": {}}, managed_fields.bare(self._live)).added
+        fields = field_sets.ordered(field_sets.without(found, self._reset))
         version = str(self._live.get("apiVersion") or self._mine.api_version)
-        return [Owner(BEFORE_FIRST_APPLY, UPDATE, version, whole, meta.format_time(self._now))]
+        time = meta.format_time(self._now)
+        return [Owner(BEFORE_FIRST_APPLY, UPDATE, version, fields, time, self._mine.subresource)]
 
     def _pruned(self, merged: Any, previous: Owner, current: list[Owner]) -> Any:
-        """Without what was applied last time and that nobody states or owns any more."""
-        if self._versions is not None and any(
-            owner.api_version != self._mine.api_version for owner in (previous, *current)
-        ):
-            return self._pruned_across(self._versions, merged, previous, current)
-        last = previous.fields
-        if not field_sets.difference(last, self._mine.fields):
-            return merged
-        owned: Node = EMPTY
-        for owner in current:
-            owned = field_sets.union(owned, owner.fields)
-        doomed = field_sets.difference(
-            typed_values.with_named_parents(self._schema, last), typed_values.with_named_parents(self._schema, owned)
-        )
-        return typed_values.remove(self._schema, merged, doomed)
-
-    def _pruned_across(self, versions: Versions, merged: Any, previous: Owner, current: list[Owner]) -> Any:
-        """`_pruned` where owners state their fields in other versions: each has its say in its own.
+        """Without what was applied last time and that nobody states or owns any more.
 
         All that was applied last time goes; then each version gives back what its owners have of what is gone, and at
-        last what was never applied.
+        last what was never applied. A mapping or list that thereby has lost all that anybody states of it goes, too.
         """
-        schema = versions.schemas.get(previous.api_version)
+        if self._versions is None:
+            # One schema serves all versions.
+            previous, current = (
+                previous._replace(api_version=self._mine.api_version),
+                [owner._replace(api_version=self._mine.api_version) for owner in current],
+            )
+        one_version = all(owner.api_version == self._mine.api_version for owner in (previous, *current))
+        if one_version and not field_sets.difference(previous.fields, self._mine.fields):
+            return merged
+        schema = self._schema_of(previous.api_version)
         if schema is None:
             return merged
-        whole = versions.convert(merged, previous.api_version)
+        whole = self._converted(merged, previous.api_version)
         last = typed_values.with_named_parents(schema, previous.fields)
         left = typed_values.remove(schema, whole, last)
-        by_version: dict[str, Node] = {}
+        by_version: dict[str, Node] = {previous.api_version: EMPTY}
         for owner in current:
             by_version[owner.api_version] = field_sets.union(by_version.get(owner.api_version, EMPTY), owner.fields)
         for version, fields in by_version.items():
-            known = versions.schemas.get(version)
-            if known is not None:
-                here, left = versions.convert(whole, version), versions.convert(left, version)
+            known = self._schema_of(version)
+            if known is not None and fields:
+                here, left = self._converted(whole, version), self._converted(left, version)
                 owned = typed_values.with_named_parents(known, fields)
                 doomed = field_sets.difference(_gone(known, here, left), owned)
                 left = typed_values.remove(known, here, doomed)
-        left = versions.convert(left, previous.api_version)
+        left = self._converted(left, previous.api_version)
         doomed = field_sets.intersection(_gone(schema, whole, left), last)
-        return dict(versions.convert(typed_values.remove(schema, whole, doomed), self._mine.api_version))
+        return self._converted(typed_values.remove(schema, whole, doomed), self._mine.api_version)
+
+    def _schema_of(self, api_version: str) -> Schema | None:
+        return self._schema if self._versions is None else self._versions.schemas.get(api_version)
+
+    def _converted(self, obj: Mapping[str, Any], api_version: str) -> Mapping[str, Any]:
+        return obj if self._versions is None else self._versions.convert(obj, api_version)
 
 
 def _gone(schema: Schema, whole: Any, left: Any) -> Node:
     """The fields, and what leads to them, that the whole has and what is left of it has not."""
-    found = (typed_values.compare(schema, {}, managed_fields.bare(each)).added for each in (whole, left))
+    found = (typed_values.fields_of(schema, managed_fields.bare(each), stored=True) for each in (whole, left))
     all_, kept = (typed_values.with_named_parents(schema, fields) for fields in found)
     return field_sets.difference(all_, kept)
 

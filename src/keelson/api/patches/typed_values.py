@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import orjson
+
 from keelson.api.patches import field_sets
 from keelson.api.patches.field_sets import EMPTY, LEAF, SELF, Node
 from keelson.api.schemas import MISSING, Schema
@@ -19,9 +21,11 @@ from keelson.api.schemas import MISSING, Schema
 _ANY = Schema()
 _ANY.preserve_unknown = True
 
-# Go holds these structs and lists by value and never omits them, so upstream does not count their appearance as the
-# setting of a field of its own. The built-in schemas can't tell them from optional ones.
-_ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "strategy", "updateStrategy", "containers"})
+# Go holds these structs and lists of built-in kinds by value and never omits them, so upstream does not count their
+# appearance as the setting of a field of its own. The built-in schemas can't tell them from optional ones.
+_ALWAYS_THERE = frozenset(
+    {"metadata", "spec", "status", "template", "strategy", "updateStrategy", "containers", "loadBalancer"}
+)
 
 # The keys of list maps that may be left out; v1's schemas carry no defaults.
 _KEY_DEFAULTS = {"protocol": "TCP"}
@@ -107,13 +111,14 @@ def _elements(schema: Schema, values: Sequence[Any]) -> dict[str, list[Any]]:
 # Which fields a configuration sets
 
 
-def fields_of(schema: Schema, value: Any, path: str = "") -> Node:
-    """The set of fields that an applied configuration states.
+def fields_of(schema: Schema, value: Any, path: str = "", *, stored: bool = False) -> Node:
+    """The set of fields that an applied configuration states, or those of a stored object.
 
-    Raises TypedValueError: a field that the schema does not have, an element without keys, or one stated twice.
+    Raises TypedValueError: a field that the schema does not have, an element without keys, or one stated twice. What is
+    stored may break these rules; elements without keys are in no set then, and those that share theirs are one field.
     """
     if _granular_map(schema, value):
-        return _map_fields(schema, value, path)
+        return _map_fields(schema, value, path, stored=stored)
     if _associative(schema, value):
         result: dict[str, Any] = {}
         items = schema.items or _ANY
@@ -121,34 +126,41 @@ def fields_of(schema: Schema, value: Any, path: str = "") -> Node:
             try:
                 key = element(schema, each)
             except TypedValueError as error:
+                if stored:
+                    continue
                 raise TypedValueError(f"{path or '.'}: {error}") from error
             if key in result:
-                raise TypedValueError(f"{path}: duplicate entries for key {field_sets.text((key,))}")
-            below = fields_of(items, each, path + field_sets.text((key,))) if isinstance(each, dict) else EMPTY
+                if not stored:
+                    raise TypedValueError(f"{path}: duplicate entries for key {field_sets.text((key,))}")
+                result[key] = LEAF
+                continue
+            deeper = path + field_sets.text((key,))
+            below = fields_of(items, each, deeper, stored=stored) if isinstance(each, dict) else EMPTY
             result[key] = {SELF: LEAF, **below} if below else LEAF
         return result
     return EMPTY
 
 
-def _map_fields(schema: Schema, value: Mapping[str, Any], path: str) -> Node:
+def _map_fields(schema: Schema, value: Mapping[str, Any], path: str, *, stored: bool) -> Node:
     result: dict[str, Any] = {}
     properties, extra = schema.properties, schema.additional_properties
     # A schema that names fields and allows no others refuses them, and so does an object of a kind with no fields.
     closed = bool(properties) and extra is None and not schema.preserve_unknown
     for key, each in value.items():
         named = properties.get(key)
-        if named is None and closed:
+        if named is None and closed and not stored:
             raise TypedValueError(f"{path}.{key}: field not declared in schema")
         below_schema = named or extra or _ANY
         granular = _granular_map(below_schema, each) or _associative(below_schema, each)
         if not granular:
             result[f"f:{key}"] = LEAF
             continue
-        below = fields_of(below_schema, each, f"{path}.{key}")
+        below = fields_of(below_schema, each, f"{path}.{key}", stored=stored)
         if below:
             result[f"f:{key}"] = below if named is not None else {SELF: LEAF, **below}
-        else:
-            # Stated as empty: then the mapping or list itself is what is wanted.
+        elif named is None or each == {}:
+            # Stated as empty: then the mapping itself is what is wanted. An empty list of elements that have owners of
+            # their own states nothing, and no more does what holds nothing else.
             result[f"f:{key}"] = LEAF
     return result
 
@@ -158,10 +170,22 @@ def _map_fields(schema: Schema, value: Mapping[str, Any], path: str) -> Node:
 
 def compare(schema: Schema, old: Any, new: Any) -> Comparison:
     """What `new` removes, modifies and adds. Both are values of the same schema; equal parts cost one comparison."""
-    if old == new:
+    if _equal(old, new):
         return Comparison(EMPTY, EMPTY, EMPTY)
     removed, modified, added = _compare(schema, old, new)
     return Comparison(removed or EMPTY, modified or EMPTY, added or EMPTY)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Whether nothing distinguishes two values but what kind of number is meant: to Python, 1 is true as well."""
+    if left is right:
+        return True
+    if left != right:
+        return False
+    if left.__class__ in {dict, list}:
+        one, other = (orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in (left, right))
+        return one == other
+    return (left.__class__ is bool) is (right.__class__ is bool)
 
 
 _Three = tuple[Node | None, Node | None, Node | None]
@@ -170,14 +194,19 @@ _Three = tuple[Node | None, Node | None, Node | None]
 def _compare(schema: Schema, old: Any, new: Any) -> _Three:
     """The three nodes of one place; None says that nothing is there. The values differ and neither is MISSING."""
     if _granular_map(schema, old) or _granular_map(schema, new):
-        # An explicit null stands for an empty mapping, as a nil map of Go does.
-        if isinstance(old, dict | None) and isinstance(new, dict | None):
+        # One that is null or empty before and after is a leaf, so that the two stay apart.
+        if isinstance(old, dict | None) and isinstance(new, dict | None) and (old or new):
             return _compare_maps(schema, old or {}, new or {})
     elif (_associative(schema, old) or _associative(schema, new)) and (
-        isinstance(old, list | None) and isinstance(new, list | None)
+        isinstance(old, list | None) and isinstance(new, list | None) and (old or new)
     ):
         return _compare_lists(schema, old or [], new or [])
-    return None, LEAF, None
+    # What was of another type takes its fields with it, and what is brings its own.
+    return _below(schema, old), LEAF, _below(schema, new)
+
+
+def _below(schema: Schema, value: Any) -> Node | None:
+    return {key: node for key, node in _whole(schema, value).items() if key != SELF} or None
 
 
 def _compare_maps(schema: Schema, old: Mapping[str, Any], new: Mapping[str, Any]) -> _Three:
@@ -186,11 +215,14 @@ def _compare_maps(schema: Schema, old: Mapping[str, Any], new: Mapping[str, Any]
     added: dict[str, Any] = {}
     for key, theirs in new.items():
         ours = old.get(key, MISSING)
-        if ours is theirs or ours == theirs:
+        if _equal(ours, theirs):
             continue
         below = child(schema, key)
         if ours is MISSING:
-            added[f"f:{key}"] = _whole(below, theirs, named=key if below.properties or below.items else "")
+            named = _named(schema, key, below)
+            node = _whole(below, theirs, named=named)
+            if node or named not in _ALWAYS_THERE:
+                added[f"f:{key}"] = node
             continue
         one, two, three = _compare(below, ours, theirs)
         if one is not None:
@@ -219,9 +251,15 @@ def _compare_lists(schema: Schema, old: Sequence[Any], new: Sequence[Any]) -> _T
         before = ours.get(key)
         if before is None:
             added[key] = _whole(items, values[0]) if len(values) == 1 else LEAF
-        elif before != values:
+        elif not _equal(before, values):
             if len(before) != 1 or len(values) != 1:
-                modified[key] = LEAF
+                # Elements that share a key are owned together, by nothing but that key.
+                if len(before) == 1:
+                    removed[key], added[key] = _whole(items, before[0]), LEAF
+                elif len(values) == 1:
+                    removed[key], added[key] = LEAF, _whole(items, values[0])
+                else:
+                    modified[key] = LEAF
                 continue
             one, two, three = _compare(items, before[0], values[0])
             if one is not None:
@@ -236,6 +274,11 @@ def _compare_lists(schema: Schema, old: Sequence[Any], new: Sequence[Any]) -> _T
     return removed or None, modified or None, added or None
 
 
+def _named(parent: Schema, key: str, below: Schema | None) -> str:
+    """The field's name where it is a struct's or a list's in a kind of Go's: only definitions of those have names."""
+    return key if parent.name and below is not None and (below.properties or below.items) else ""
+
+
 def _whole(schema: Schema, value: Any, *, named: str = "") -> Node:
     """The node of a value that is entirely new or gone: itself and all fields below it."""
     children: dict[str, Any] = {}
@@ -244,7 +287,10 @@ def _whole(schema: Schema, value: Any, *, named: str = "") -> Node:
         for key, each in value.items():
             if each.__class__ in {dict, list}:
                 below = properties.get(key)
-                children[f"f:{key}"] = _whole(below or child(schema, key), each, named=key if below else "")
+                name = _named(schema, key, below)
+                node = _whole(below or child(schema, key), each, named=name)
+                if node or name not in _ALWAYS_THERE:
+                    children[f"f:{key}"] = node
             else:
                 children[f"f:{key}"] = LEAF
     elif _associative(schema, value):
@@ -287,23 +333,31 @@ def _merge_lists(schema: Schema, live: list[Any], applied: list[Any]) -> list[An
         return applied
     left = [element(schema, each) for each in live]
     right = [element(schema, each) for each in applied]
+    shared = [key for key in right if key in ours]
+    placed: set[str] = set()
     result: list[Any] = []
     i = j = 0
     while i < len(left) or j < len(right):
-        if i < len(left) and (left[i] not in theirs):
+        both = i < len(left) and j < len(right)
+        if both and left[i] in theirs and left[i] not in (right[j], *shared[:1]):
+            # It has its place further on in the applied order, or had it already.
+            i += 1
+        elif i < len(left) and left[i] not in theirs:
             result.append(live[i])
             i += 1
-        elif j < len(right):
+        elif not both and i < len(left) and left[i] in placed:
+            i += 1
+        else:
             key = right[j]
             before = ours.get(key, ())
             # A duplicated element has no one value to merge into: the applied one takes the place of all.
             result.append(merge(items, before[0], applied[j]) if len(before) == 1 else applied[j])
-            if i < len(left) and left[i] == key:
+            placed.add(key)
+            if shared[:1] == [key]:
+                del shared[0]
+            if both and left[i] == key:
                 i += 1
             j += 1
-        else:
-            # Named by the applied list, hence placed already.
-            i += 1
     return result
 
 

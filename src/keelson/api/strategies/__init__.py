@@ -14,7 +14,7 @@ from keelson.api import errors, meta, schemas
 from keelson.api.meta import Object
 from keelson.api.resources import BUILT_IN, Resource
 from keelson.api.strategies import kinds, pods
-from keelson.api.strategies.comparisons import keep, same
+from keelson.api.strategies.comparisons import identical, keep, same
 
 __all__ = [
     "SUFFIX_ALPHABET",
@@ -25,6 +25,7 @@ __all__ = [
     "count_generation",
     "generate_name",
     "graceful_seconds",
+    "identical",
     "prepare_create",
     "prepare_update",
     "same",
@@ -239,7 +240,9 @@ def count_generation(resource: Resource, new: Object, old: Object, *, subresourc
 
 
 def _has_changed(resource: Resource, new: Object, old: Object) -> bool:
-    if not same(_desired(resource, new), _desired(resource, old)):
+    # Of Go's structs nothing tells what is absent from what is empty; of a custom object, everything does.
+    alike = same if _is_built_in(resource) else identical
+    if not alike(_desired(resource, new), _desired(resource, old)):
         return True
     # A rollback and other requests to the controller travel in a Deployment's annotations.
     if resource.kind == "Deployment" and _is_built_in(resource):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from keelson.api.meta import Object
 
 
@@ -19,6 +21,15 @@ def _semantic(value: Any) -> Any:
 def same(left: Any, right: Any) -> bool:
     """Whether two values mean the same to the API: absent and empty lists are equal (apiequality.Semantic)."""
     return bool(left == right) or _semantic(left) == _semantic(right)
+
+
+def identical(left: Any, right: Any) -> bool:
+    """Whether two JSON values are one text, but for the order of keys: 1, 1.0 and true are three values."""
+    return left is right or bool(left == right and _text(left) == _text(right))
+
+
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def keep(new: Object, old: Object, *fields: str) -> None:

@@ -39,25 +39,32 @@ def _is_zero(value: Any) -> bool:
 
 def _selector_and_template(out: Causes, spec: Object) -> None:
     """A workload selects its own pods, and nothing selects everything."""
-    selector, template = spec.get("selector"), spec.get("template")
+    # Go's struct is there even where nobody states it.
+    selector, template = spec.get("selector"), spec.get("template") or {}
+    labels = (template.get("metadata") or {}).get("labels")
+    matches = True
     if selector is None:
         out.append(causes.required("spec.selector"))
+        matches = False
     else:
         before = len(out)
         selectors.label_selector(out, "spec.selector", selector)
         if selectors.is_empty(selector):
             detail = "empty selector is invalid for deployment"
             out.append(causes.invalid("spec.selector", selector, detail))
-        elif len(out) == before and template is not None:
-            labels = (template.get("metadata") or {}).get("labels") or {}
-            if not label_selectors.from_label_selector(selector).matches(labels):
-                detail = "`selector` does not match template `labels`"
-                out.append(causes.invalid("spec.template.metadata.labels", labels, detail))
-    pods.pod_template(out, "spec.template", template)
-    policy = ((template or {}).get("spec") or {}).get("restartPolicy")
+        elif len(out) == before:
+            matches = label_selectors.from_label_selector(selector).matches(labels or {})
+    if not matches:
+        detail = "`selector` does not match template `labels`"
+        out.append(causes.invalid("spec.template.metadata.labels", labels or None, detail))
+    if template:
+        pods.pod_template(out, "spec.template", template)
+    else:
+        out.append(causes.required("spec.template.spec.containers"))
+    policy = (template.get("spec") or {}).get("restartPolicy")
     if policy not in ("Always", None):
         out.append(causes.unsupported("spec.template.spec.restartPolicy", policy, ("Always",)))
-    if ((template or {}).get("spec") or {}).get("activeDeadlineSeconds") is not None:
+    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
         detail = "activeDeadlineSeconds in ReplicaSet is not Supported"
         out.append(causes.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
 

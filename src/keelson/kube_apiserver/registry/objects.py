@@ -30,6 +30,7 @@ from keelson.storage import errors as storage_errors
 from keelson.storage.stores import Store
 from keelson.storage.transformers import Encryption
 
+from . import unwritten_fields
 from .catalogues import Catalogue, Served
 from .contexts import Context
 from .custom_rules import CustomRules
@@ -269,7 +270,7 @@ class Objects:
         else:
             fields = managed_fields.update(
                 served.schema, None, obj, manager=context.manager, api_version=resource.api_version, now=context.now,
-                reset=status_reset(served, ""),
+                reset=unwritten_fields.of(served, ""),
             )  # fmt: skip
             managed_fields.set_on(obj, fields)
         key = served.key(namespace, name)
@@ -448,6 +449,7 @@ class Objects:
             settled = partial(
                 managed_fields.update, served.schema, old, new, manager=context.manager,
                 api_version=resource.api_version, now=context.now, subresource=subresource,
+                reset=unwritten_fields.of(served, subresource),
             )  # fmt: skip
             fields = (
                 settled()
@@ -470,7 +472,7 @@ class Objects:
                 context.done("Validating admission done")
             if owned:
                 _forget_times(new, old)
-            if new == old:
+            if strategies.identical(new, old):
                 if not fresh and await self._is_stale(served, stored.item.key, stored):
                     # It changes nothing in what was cached, but it would in what is stored.
                     raise storage_errors.RevisionConflictError(stored.item.key)
@@ -537,16 +539,6 @@ def _forget_times(new: Object, old: Object) -> None:
 
 def _suffix() -> str:
     return "".join([secrets.choice(strategies.SUFFIX_ALPHABET) for _ in range(strategies.SUFFIX_LENGTH)])
-
-
-def status_reset(served: Served, subresource: str) -> Any:
-    """What this endpoint does not write: status on the object itself, all but status on its status."""
-    if "status" not in served.resource.subresources:
-        return managed_fields.reset_fields()
-    if subresource == "status":
-        others = [name for name in served.schema.properties if name not in ("apiVersion", "kind", "metadata", "status")]
-        return managed_fields.reset_fields(*others)
-    return managed_fields.reset_fields("status") if not subresource else managed_fields.reset_fields()
 
 
 def is_finished(obj: Object) -> bool:

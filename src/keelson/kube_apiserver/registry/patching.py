@@ -16,10 +16,10 @@ from keelson.api.patches import json_patch, managed_fields, merge_patch, server_
 from keelson.kube_apiserver.caches.items import Item
 from keelson.kube_apiserver.serving.negotiation import offers_cbor
 
-from . import patch_refusals
+from . import patch_refusals, unwritten_fields
 from .catalogues import Served
 from .contexts import Context
-from .objects import Objects, status_reset
+from .objects import Objects
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -153,7 +153,7 @@ class Patches:
                 now=context.now,
                 force=context.force,
                 subresource=subresource,
-                reset=status_reset(served, subresource),
+                reset=unwritten_fields.of(served, subresource),
                 versions=versions,
             )
 

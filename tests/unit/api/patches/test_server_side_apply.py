@@ -28,6 +28,7 @@ CONTAINER: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "args": st.lists(TEXT, max_size=2),
         "ports": st.lists(
             PORT,
+            min_size=1,
             max_size=2,
             unique_by=lambda port: str(port["containerPort"]),
         ),
@@ -40,13 +41,13 @@ CONFIGURATION: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             {},
             optional={
                 "labels": st.dictionaries(TEXT, TEXT, max_size=2),
-                "finalizers": st.lists(TEXT, unique=True, max_size=2),
+                "finalizers": st.lists(TEXT, unique=True, min_size=1, max_size=2),
             },
         ),
         "spec": st.fixed_dictionaries(
             {},
             optional={
-                "containers": st.lists(CONTAINER, max_size=3, unique_by=_name),
+                "containers": st.lists(CONTAINER, min_size=1, max_size=3, unique_by=_name),
                 "nodeSelector": st.dictionaries(TEXT, TEXT, max_size=2),
                 "securityContext": st.fixed_dictionaries({}, optional={"runAsUser": st.integers(0, 2)}),
             },
@@ -70,7 +71,7 @@ def test_stories(story: list[tuple[str, dict[str, Any]]]) -> None:
         merged = typed_values.merge(POD, live, configuration)
         assert typed_values.compare(POD, live, merged) == ({}, {}, {})
         # Nobody owns what is not there.
-        present = typed_values.compare(POD, {}, managed_fields.bare(live)).added
+        present = typed_values.fields_of(POD, managed_fields.bare(live), stored=True)
         for owner in managed_fields.owners(live.get("metadata", {}).get("managedFields") or []):
             absent = field_sets.difference(owner.fields, present)
             named = typed_values.with_named_parents(POD, present)

@@ -160,7 +160,7 @@ BAD = [
     ("services", {"spec": {"ports": [{"port": 1, "nodePort": 3}]}}, "spec.ports[0].nodePort", "may not be used when"),
     ("services", {"spec": {"ports": [{"port": 1}], "externalIPs": ["x"]}}, "spec.externalIPs[0]", "valid IP address"),
     ("services", {"spec": {"type": "ExternalName"}}, "spec.externalName", "Required value"),
-    ("deployments.apps", {"spec": {"selector": SELECTOR}}, "spec.template", "Required value"),
+    ("deployments.apps", {"spec": {"selector": SELECTOR}}, "spec.template.spec.containers", "Required value"),
     ("deployments.apps", {"spec": {"template": TEMPLATE}}, "spec.selector", "Required value"),
     (
         "deployments.apps",

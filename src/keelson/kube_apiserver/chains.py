@@ -230,7 +230,7 @@ class Chain:
         known = time.perf_counter()
         request.steps.append((tracing.AUTHENTICATION, known))
         if self.tracer is not None:
-            tracing.begin(self.tracer, request, info, user, known - request.began)
+            tracing.begin(self.tracer, request, info, user)
         if any(name.startswith("impersonate-") for name in request.headers):
             acting = await self._impersonations.applied(user, request, info)
             if acting is not None:

@@ -49,12 +49,13 @@ def name_of(method: str, info: RequestInfo) -> str:
     return f"{method} {'/'.join(parts)}"
 
 
-def begin(tracer: Tracer, request: Request, info: RequestInfo, user: User, seconds: float) -> None:
-    """Make the span of a request that came so many seconds ago, and make it the current one."""
+def begin(tracer: Tracer, request: Request, info: RequestInfo, user: User) -> None:
+    """Make the span of a request that is under way, and make it the current one."""
     trusted = not _TRUSTED.isdisjoint(user.groups)
     span = tracer.root(name_of(request.method, info), spans.parse(request.headers), trusted=trusted)
     if span.recording:
-        span.start = time.time_ns() - int(seconds * 1e9)
+        # Its steps are counted from here: the two clocks are read at once.
+        span.start = time.time_ns() - int((time.perf_counter() - request.began) * 1e9)
         span.attributes.update(_described(request))
     request.span = span
     span.enter()

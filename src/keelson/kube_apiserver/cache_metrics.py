@@ -47,12 +47,42 @@ class Metrics(Collector):
                     "apiserver_watch_cache_events_received",
                     "Counter of events received in watch cache broken by resource type.",
                 ),
+                (
+                    # They are told in the turn of the loop in which they come.
+                    "apiserver_watch_cache_events_dispatched",
+                    "Counter of events dispatched in watch cache broken by resource type.",
+                ),
             )
         ]
         revisions = GaugeMetricFamily(
             "apiserver_watch_cache_resource_version",
             "Current resource version of watch cache broken by resource type. This is truncated to the 15 least "
             "significant digits.",
+            labels=labels,
+        )
+        loads = CounterMetricFamily(
+            "apiserver_watch_cache_initializations",
+            "Counter of watch cache initializations broken by resource type.",
+            labels=labels,
+        )
+        sizes = GaugeMetricFamily(
+            "apiserver_resource_size_estimate_bytes",
+            "Estimated size of stored objects in database. Estimate is based on sum of last observed sizes of "
+            "serialized objects.",
+            labels=labels,
+        )
+        indexed = ("group", "index", "resource")
+        lists = CounterMetricFamily(
+            "apiserver_cache_list", "Number of LIST requests served from watch cache", labels=indexed
+        )
+        fetched = CounterMetricFamily(
+            "apiserver_cache_list_fetched_objects",
+            "Number of objects read from watch cache in the course of serving a LIST request",
+            labels=indexed,
+        )
+        returned = CounterMetricFamily(
+            "apiserver_cache_list_returned_objects",
+            "Number of objects returned for a LIST request from watch cache",
             labels=labels,
         )
         seen: set[int] = set()
@@ -70,7 +100,13 @@ class Metrics(Collector):
             for family in received:
                 family.add_metric(named, collection.received)
             revisions.add_metric(named, collection.last_change % 10**15)
-        return (objects, counted, *received, revisions)
+            loads.add_metric(named, collection.loads)
+            sizes.add_metric(named, sum(len(item.body) for item in collection.items.values()))
+            # No index helps a list: names and namespaces are found by the order of keys.
+            lists.add_metric((resource.group, "", resource.plural), collection.lists)
+            fetched.add_metric((resource.group, "", resource.plural), collection.fetched)
+            returned.add_metric(named, collection.returned)
+        return (objects, counted, *received, revisions, loads, sizes, lists, fetched, returned)
 
     def _watched(self) -> Iterable[Metric]:
         """What was sent to those who watch, by the version in which they do."""

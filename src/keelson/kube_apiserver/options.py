@@ -257,6 +257,11 @@ def is_on(found: argparse.Namespace, gate: str) -> bool:
     return str(found.feature_gates.get(gate, "false")).lower() == "true"
 
 
+def features(found: argparse.Namespace) -> dict[tuple[str, str], bool]:
+    """Which of the features that --feature-gates knows are on, by name and stage."""
+    return {(CBOR_GATE, "ALPHA"): is_on(found, CBOR_GATE), (_PEER_GATE, "BETA"): not _is_off(found, _PEER_GATE)}
+
+
 def _is_off(found: argparse.Namespace, gate: str) -> bool:
     return str(found.feature_gates.get(gate, "true")).lower() == "false"
 

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+from prometheus_client.registry import Collector
+
 from keelson.api import errors, meta, resources
 from keelson.api.meta import Object
 from keelson.component_base import metrics
@@ -59,7 +61,7 @@ from .flow_control.gauges import Gauges
 from .flow_control.upkeep import Upkeep as FlowUpkeep
 from .handlers import CUSTOM_SCALE, Handlers
 from .openapi_documents import OpenApi
-from .options import CBOR_GATE, is_on
+from .options import CBOR_GATE, features, is_on
 from .paths import Paths, health
 from .peers.places import Places
 from .peers.proxies import Peers
@@ -79,6 +81,7 @@ from .reloads import Reloads
 from .request_metrics import Meters
 from .services.addresses import Addresses
 from .services.allocation import Allocation
+from .services.metrics import Metrics as RangeMetrics
 from .services.ports import Ports
 from .services.resolvers import Place, Resolver
 from .serving.listeners import Listener
@@ -212,7 +215,9 @@ class Server:
         self.reads = self._quick_reads()
         self._listener: Listener | None = None
         self._stopping = False
-        self.steps = Steps(self._step_names(), options.livez_grace_period)
+        self.steps = Steps(
+            starts.names(fairness=self.flows is not None, policy=self.rbac is not None), options.livez_grace_period
+        )
         # Keeps the address of this server known, once it serves.
         self._instance: Instance | None = None
         self._add_paths()
@@ -406,6 +411,7 @@ class Server:
         first, _, last = self.options.service_node_port_range.partition("-")
         ports = Ports(int(first), int(last), self.store, self.catalogue.transformer, root)
         ranges = [Addresses(each, self.catalogue, self.objects, self.deletions) for each in self.service_networks]
+        self.ranges = RangeMetrics(ranges, ports)
         allocation = Allocation(ranges, ports)
         hooks = self.objects.hooks
         hooks.prepare["services"], hooks.abandon["services"] = allocation.prepare, allocation.abandon
@@ -435,16 +441,10 @@ class Server:
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
-            versions.publish()
-            collectors = [
-                self.meters,
-                self.authentication.union.attempts,
-                self.authorization.attempts,
-                StoreMetrics(self.store),
-                CacheMetrics(self.catalogue),
-                self.admission.durations,
-                self.objects.custom_rules,
-            ]
+            versions.publish(features(self.options))
+            collectors: list[Collector] = [StoreMetrics(self.store), CacheMetrics(self.catalogue)]
+            collectors += [self.meters, self.admission.durations, self.objects.custom_rules, self.ranges]
+            collectors += [self.authentication.union.attempts, self.authorization.attempts]
             for collector in (*collectors, *((Gauges(self.flows),) if self.flows is not None else ())):
                 metrics.REGISTRY.register(collector)
                 stack.callback(metrics.REGISTRY.unregister, collector)
@@ -571,20 +571,6 @@ class Server:
         if self.peers is not None:
             stack.callback(asyncio.create_task(self.peers.run(instance.identity)).cancel)
         self.steps.done(*starts.INSTANCE)
-
-    def _step_names(self) -> tuple[str, ...]:
-        return (
-            *starts.ADMISSION,
-            *(starts.FAIRNESS if self.flows is not None else ()),
-            *starts.INFORMERS,
-            *starts.NAMESPACES,
-            *starts.INSTANCE,
-            *starts.TRUST,
-            *starts.SERVICES,
-            *(starts.POLICY if self.rbac is not None else ()),
-            *starts.PRIORITY_CLASSES,
-            *starts.AGGREGATION,
-        )
 
     def _made_instance(self, reconciler: Reconciler) -> Instance:
         options = self.options

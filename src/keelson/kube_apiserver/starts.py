@@ -33,6 +33,22 @@ INSTANCE = (
 )
 
 
+def names(*, fairness: bool, policy: bool) -> tuple[str, ...]:
+    """All steps of a server with or without priority and fairness, and a policy of RBAC."""
+    return (
+        *ADMISSION,
+        *(FAIRNESS if fairness else ()),
+        *INFORMERS,
+        *NAMESPACES,
+        *INSTANCE,
+        *TRUST,
+        *SERVICES,
+        *(POLICY if policy else ()),
+        *PRIORITY_CLASSES,
+        *AGGREGATION,
+    )
+
+
 class Steps:
     """The steps of one server. `grace` is how many seconds of a start /livez does not mind."""
 

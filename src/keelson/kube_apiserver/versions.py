@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 
@@ -24,6 +25,16 @@ _BUILD = metrics.gauge(
         "compiler",
         "platform",
     ),
+)
+_VERSION = metrics.gauge(
+    "version_info",
+    "Provides the compatibility version info of the component.",
+    ("binary", "component", "emulation", "min_compat"),
+)
+_FEATURES = metrics.gauge(
+    "kubernetes_feature_enabled",
+    "This metric records the data about the stage and enablement of a k8s feature.",
+    ("name", "stage"),
 )
 
 
@@ -55,8 +66,12 @@ def info() -> dict[str, str]:
     }
 
 
-def publish() -> None:
-    """State the version in the metrics too."""
+def publish(features: Mapping[tuple[str, str], bool]) -> None:
+    """State the version in the metrics too, and whether features, by name and stage, are enabled."""
+    for named, enabled in features.items():
+        _FEATURES.labels(*named).set(int(enabled))
+    version = f"{MAJOR}.{MINOR}"
+    _VERSION.labels(version, "kube", version, f"{MAJOR}.{int(MINOR) - 1}").set(1)
     found = info()
     _BUILD.labels(
         found["major"], found["minor"], found["gitVersion"], found["gitCommit"], found["gitTreeState"],

@@ -176,6 +176,65 @@ async def test_everybody_who_comes_is_counted(cluster: Cluster, session: aiohttp
     assert more("apiserver_authorization_decisions_total", **by_rbac) == 1
 
 
+async def test_lists_and_caches_are_counted(session: aiohttp.ClientSession, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for name in "abc":
+        body = {"metadata": {"name": name, "labels": {"name": name}}, "data": {"text": 1000 * name}}
+        await _ask(session, "POST", path, 201, json=body)
+    await _ask(session, "GET", path, 200)
+    before = await scraped(session)
+    await _ask(session, "GET", path, 200)
+    await _ask(session, "GET", f"{path}?limit=2", 200)
+    await _ask(session, "GET", f"{path}?labelSelector=name=b", 200)
+    after = await scraped(session)
+    maps = {"group": "", "resource": "configmaps"}
+
+    def more(name: str) -> float:
+        return after[name].of(**maps) - before[name].of(**maps)
+
+    assert more("apiserver_cache_list_total") == 3
+    assert more("apiserver_cache_list_fetched_objects_total") == 3 + 2 + 3
+    assert more("apiserver_cache_list_returned_objects_total") == 3 + 2 + 1
+    assert after["apiserver_watch_cache_initializations_total"].of(**maps) == 1
+    assert 3000 < after["apiserver_resource_size_estimate_bytes"].of(**maps) < 30_000
+
+
+async def test_what_services_and_pods_are_given_is_counted(session: aiohttp.ClientSession, namespace: str) -> None:
+    before = await scraped(session)
+    root = f"/api/v1/namespaces/{namespace}"
+    ports = {"type": "NodePort", "ports": [{"port": 80}]}
+    for name, spec, code in (("any", ports, 201), ("asks", {**ports, "clusterIP": "10.96.0.77"}, 201),
+                             ("late", {**ports, "clusterIP": "10.96.0.77"}, 422)):  # fmt: skip
+        await _ask(session, "POST", f"{root}/services", code, json={"metadata": {"name": name}, "spec": spec})
+    strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    await _ask(session, "PATCH", f"/api/v1/namespaces/{namespace}", 200, json=strict, headers=merge)
+    await _ask(session, "GET", f"/api/v1/namespaces/{namespace}", 200)
+    container = {"name": "a", "image": "a"}
+    for name, host_network, code in (("fine", False, 201), ("bold", True, 403)):
+        pod = {"automountServiceAccountToken": False, "hostNetwork": host_network, "containers": [container]}
+        await _ask(session, "POST", f"{root}/pods", code, json={"metadata": {"name": name}, "spec": pod})
+    after = await scraped(session)
+
+    def more(name: str, ending: str = "", /, **labels: str) -> float:
+        return after[name].of(ending, **labels) - (before[name].of(ending, **labels) if name in before else 0.0)
+
+    prefix, cidr = "kube_apiserver_clusterip_allocator", {"cidr": "10.96.0.0/16"}
+    assert more(f"{prefix}_allocation_total", scope="dynamic", **cidr) == 1
+    assert more(f"{prefix}_allocation_total", scope="static", **cidr) == 1
+    assert more(f"{prefix}_allocation_errors_total", scope="static", **cidr) == 1
+    assert more(f"{prefix}_allocation_duration_seconds", "_count", **cidr) == 3
+    # With that of the server's own Service.
+    assert after[f"{prefix}_allocated_ips"].of(**cidr) == 3
+    assert after[f"{prefix}_available_ips"].of(**cidr) + after[f"{prefix}_allocated_ips"].of(**cidr) == 65_534
+    assert more("kube_apiserver_nodeport_allocator_allocation_total", scope="dynamic") == 2
+    assert after["kube_apiserver_nodeport_allocator_allocated_ports"].of() == 2
+    assert after["kube_apiserver_nodeport_allocator_available_ports"].of() == 2766
+    evaluated = {"policy_level": "baseline", "policy_version": "latest", "mode": "enforce", "resource": "pod"}
+    assert more("pod_security_evaluations_total", decision="allow", **evaluated) == 1
+    assert more("pod_security_evaluations_total", decision="deny", **evaluated) == 1
+
+
 async def test_the_deprecated_are_said_to_be(session: aiohttp.ClientSession) -> None:
     for _ in range(3):
         # Such GETs have a shorter road where they have nothing but an answer (quick_reads).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from keelson.component_base import metrics
 
 VALIDATING, MUTATING = "validating", "admit"
@@ -67,6 +69,37 @@ _MUTATION_SECONDS = metrics.histogram(
     ("policy", "policy_binding", "error_type"),
     buckets=(0.0000005, 0.001, 0.01, 0.1, 1.0),
 )
+_EVALUATIONS = metrics.counter(
+    "pod_security_evaluations_total",
+    "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
+    ("decision", "policy_level", "policy_version", "mode", "request_operation", "resource", "subresource"),
+)
+_EXEMPTIONS = metrics.counter(
+    "pod_security_exemptions_total",
+    "Number of exempt requests, not counting ignored or out of scope requests.",
+    ("request_operation", "resource", "subresource"),
+)
+
+
+# Every pod is evaluated, most of them alike.
+_evaluations = cache(_EVALUATIONS.labels)
+
+
+def _kind_of(plural: str) -> str:
+    return {"pods": "pod", "namespaces": "namespace"}.get(plural, "controller")
+
+
+def pod_evaluated(
+    decision: str, level: str, version: str, mode: str, operation: str, plural: str, subresource: str
+) -> None:
+    """A pod or template was held against a level (pod-security-admission/metrics); the decision is allow or deny."""
+    about = (operation.lower(), _kind_of(plural), subresource)
+    _evaluations(decision, level, version, mode, *about).inc()
+
+
+def pod_exempted(operation: str, plural: str, subresource: str) -> None:
+    """A pod or template was let be because of whose it is, or where."""
+    _EXEMPTIONS.labels(operation.lower(), _kind_of(plural), subresource).inc()
 
 
 def called(name: str, kind: str, operation: str, seconds: float, *, code: int, rejected: bool) -> None:

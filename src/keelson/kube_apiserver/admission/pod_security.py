@@ -13,10 +13,22 @@ from typing import Any
 from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.api.pod_security import checks
-from keelson.api.pod_security.policies import LEVELS, PREFIX, PRIVILEGED, Mode, Policy, compare, is_version, policy_of
+from keelson.api.pod_security.policies import (
+    LEVELS,
+    PREFIX,
+    PRIVILEGED,
+    Mode,
+    Policy,
+    compare,
+    is_version,
+    minor,
+    policy_of,
+)
 from keelson.component_base.configurations import ConfigurationError, Fields
+from keelson.kube_apiserver import versions
 from keelson.kube_apiserver.registry.contexts import Context
 
+from . import metrics
 from .chains import CREATE, UPDATE, Attributes
 from .configurations import Configurations
 from .lookups import Lookups
@@ -108,6 +120,7 @@ class PodSecurity:
         elif attributes.context.user.name in settings.usernames:
             exempt = "user"
         if exempt:
+            metrics.pod_exempted(attributes.operation, attributes.resource.plural, attributes.subresource)
             _note(attributes.context, "exempt", exempt)
         return bool(exempt)
 
@@ -117,6 +130,7 @@ class PodSecurity:
         labels = await self._lookups.labels("namespaces", "", attributes.namespace)
         policy, causes = policy_of(labels, self._settings.defaults)
         if not causes and policy.is_privileged:
+            _count(attributes, "enforce", policy.enforce)
             _note(attributes.context, "enforce-policy", f"{PRIVILEGED}:latest")
             return
         if attributes.old is not None and not _is_significant(pod, attributes.old):
@@ -148,6 +162,7 @@ class PodSecurity:
     ) -> None:
         context = attributes.context
         if (spec.get("runtimeClassName") or "") in self._settings.runtime_classes:
+            metrics.pod_exempted(attributes.operation, attributes.resource.plural, attributes.subresource)
             _note(context, "exempt", "runtimeClass")
             return
         if causes:
@@ -155,6 +170,7 @@ class PodSecurity:
             _note(context, "error", f"Failed to parse policy: {shown}")
         found = {mode: checks.violations(mode, metadata, spec) for mode in {policy.audit, policy.warn}}
         if audited := found[policy.audit]:
+            _count(attributes, "audit", policy.audit, denied=True)
             _note(
                 context,
                 "audit-violations",
@@ -165,10 +181,12 @@ class PodSecurity:
             forbidden = found.get(policy.enforce)
             if forbidden is None:
                 forbidden = checks.violations(policy.enforce, metadata, spec)
+            _count(attributes, "enforce", policy.enforce, denied=bool(forbidden))
             if forbidden:
                 why = f'violates PodSecurity "{policy.enforce}": {checks.details(forbidden)}'
                 raise errors.forbidden(attributes.resource.plural, attributes.name, why)
         if warned := found[policy.warn]:
+            _count(attributes, "warn", policy.warn, denied=True)
             context.warnings.append(f'would violate PodSecurity "{policy.warn}": {checks.details(warned)}')
 
     async def _namespace(self, attributes: Attributes, namespace: Object) -> None:
@@ -224,6 +242,15 @@ class PodSecurity:
                 f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{mode}"'
             )
         return warnings + sorted(_line(names, reason) for reason, names in by_reason.items())
+
+
+def _count(attributes: Attributes, mode: str, policy: Mode, *, denied: bool = False) -> None:
+    """Count an evaluation. What is allowed is privileged always, and versions that are not yet are the future."""
+    latest = policy.level == PRIVILEGED or minor(policy.version) is None
+    number = minor(policy.version) or 0
+    version = "latest" if latest else "future" if number > int(versions.MINOR) else policy.version
+    about = (attributes.operation, attributes.resource.plural, attributes.subresource)
+    metrics.pod_evaluated("deny" if denied else "allow", policy.level, version, mode, *about)
 
 
 def _line(names: list[str], reason: str) -> str:

@@ -18,6 +18,7 @@ import jwt
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.component_base import metrics
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
 
@@ -32,6 +33,17 @@ TRACKING = "kube-apiserver-legacy-service-account-token-tracking"
 _CLAIM = "kubernetes.io/serviceaccount/"
 _CLAIMS = tuple(_CLAIM + name for name in ("namespace", "secret.name", "service-account.name", "service-account.uid"))
 _DAY = "%Y-%m-%d"
+
+_LEGACY = metrics.counter("serviceaccount_legacy_tokens_total", "Cumulative legacy service account tokens used")
+_MANUAL = metrics.counter(
+    "serviceaccount_legacy_manual_token_uses_total", "Cumulative manually created legacy tokens used"
+)
+_AUTOMATIC = metrics.counter(
+    "serviceaccount_legacy_auto_token_uses_total", "Cumulative auto-generated legacy tokens used"
+)
+_INVALID = metrics.counter(
+    "serviceaccount_invalid_legacy_auto_token_uses_total", "Cumulative invalid auto-generated legacy tokens used"
+)
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +89,11 @@ class LegacyTokens:
                 raise errors.unauthorized()
             await self._note(secret)
             if meta.labels(secret).get(INVALID_SINCE):
+                _INVALID.inc()
                 raise errors.unauthorized()
+            automatic = any(each.get("name") == secret_name for each in account.get("secrets") or ())
+            (_AUTOMATIC if automatic else _MANUAL).inc()
+            _LEGACY.inc()
         return User(subject, ("system:serviceaccounts", f"system:serviceaccounts:{namespace}"), uid)
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from keelson.api import errors, meta
 from keelson.api.meta import Object
+from keelson.component_base import metrics
 from keelson.kube_apiserver.recents import Recent
 from keelson.kube_apiserver.registry.contexts import User
 from keelson.kube_apiserver.serving.messages import Request
@@ -34,6 +35,9 @@ _REMEMBERED = 10_000
 _DELETION_LEEWAY = 60.0
 _EXTRA = "authentication.kubernetes.io/"
 _BOUND = (("serviceaccount", "serviceaccounts"), ("pod", "pods"), ("secret", "secrets"), ("node", "nodes"))
+
+_STALE = metrics.counter("serviceaccount_stale_tokens_total", "Cumulative stale projected service account tokens used")
+_VALID = metrics.counter("serviceaccount_valid_tokens_total", "Cumulative valid projected service account tokens used")
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 # The object of (resource, namespace, name) or None; may look twice where the first look was into a cache.
@@ -205,7 +209,10 @@ class Tokens:
             raise RefusedError(
                 f"token audiences {_quoted(stated)} is invalid for the target audiences {_quoted(audiences)}"
             )
-        return await self._user(claims, now), common
+        user = await self._user(claims, now)
+        if after := claims[CLAIM].get("warnafter"):
+            (_STALE if now > after else _VALID).inc()
+        return user, common
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
         known = self._verified.get(token)

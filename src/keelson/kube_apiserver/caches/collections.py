@@ -62,6 +62,8 @@ class Collection:
         self.last_change = 0
         # How many events of the store have come, for metrics.
         self.received = 0
+        # How often it was loaded; how many lists it has served, of how many items looked at and shown.
+        self.loads = self.lists = self.fetched = self.returned = 0
         # How often history was broken: what happened meanwhile nobody can be told.
         self.gaps = 0
         self.groups: dict[object, Group] = {}
@@ -73,6 +75,7 @@ class Collection:
 
     def replace(self, items: Iterable[Item], revision: int) -> None:
         """Start over from a list at `revision`; history before it is gone."""
+        self.loads += 1
         self.items = {item.key: item for item in items}
         self._keys = sorted(self.items)
         self._whole.clear()
@@ -123,6 +126,22 @@ class Collection:
 
         `revision` above 0 asks for the state at that revision; ExpiredError where history does not reach so far.
         """
+        return self._select(selection, start=start, limit=limit, revision=revision)[:3]
+
+    def listed(
+        self, selection: Selection, *, start: str = "", limit: int = 0, revision: int = 0
+    ) -> tuple[list[Item], str, int]:
+        """`select` for a client's list, which is counted."""
+        items, following, remaining, looked = self._select(selection, start=start, limit=limit, revision=revision)
+        self.lists += 1
+        self.fetched += looked
+        self.returned += len(items)
+        return items, following, remaining
+
+    def _select(
+        self, selection: Selection, *, start: str, limit: int, revision: int
+    ) -> tuple[list[Item], str, int, int]:
+        """As `select`, and how many items were looked at."""
         prefix = f"{self.prefix}{selection.namespace}/" if selection.namespace else self.prefix
         keys, items = self._keys, self.items
         if revision and revision < self.last_change:
@@ -136,17 +155,17 @@ class Collection:
                 whole = self._whole.get(prefix)
                 if whole is None:
                     whole = self._whole[prefix] = [items[key] for key in keys[first:end]]
-                return whole, "", 0
+                return whole, "", 0, len(whole)
             chosen = [items[key] for key in keys[first:end]]
-            return chosen, (keys[end] if end < last else ""), last - end
+            return chosen, (keys[end] if end < last else ""), last - end, len(chosen)
         chosen = []
         for position in range(first, last):
             item = items[keys[position]]
             if selection.matches(item, self.indexer):
                 if limit and len(chosen) == limit:
-                    return chosen, item.key, last - position
+                    return chosen, item.key, last - position, position - first + 1
                 chosen.append(item)
-        return chosen, "", 0
+        return chosen, "", 0, last - first
 
     def _past(self, revision: int) -> tuple[list[str], dict[str, Item]]:
         changes = list(self.since(revision))

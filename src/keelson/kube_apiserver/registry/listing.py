@@ -227,7 +227,7 @@ class Lists:
         shown = revision or self._objects.revision(served)
         items: Sequence[Item]
         try:
-            items, following, remaining = collection.select(
+            items, following, remaining = collection.listed(
                 options.selection, start=start, limit=options.limit, revision=revision
             )
         except ExpiredError:

@@ -17,6 +17,8 @@ from keelson.kube_apiserver.registry.contexts import LOOPBACK, Context
 from keelson.kube_apiserver.registry.deletions import Deletions
 from keelson.kube_apiserver.registry.objects import Objects
 
+from . import metrics
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -46,6 +48,7 @@ class Addresses:
 
     def __init__(self, network: Network, catalogue: Catalogue, objects: Objects, deletions: Deletions) -> None:
         self.network = network
+        self._catalogue = catalogue
         self._served = catalogue.named("ipaddresses.networking.k8s.io")
         self._cidrs = catalogue.named("servicecidrs.networking.k8s.io")
         self._objects = objects
@@ -67,6 +70,15 @@ class Addresses:
                 if network.version == self.network.version and network not in found:
                     found.append(network)
         return found
+
+    def usage(self) -> tuple[int | None, int]:
+        """(how many addresses of the flags' network are taken, None where no cache knows; how many can be)."""
+        first, _, end = band(self.network)
+        collection = self._catalogue.collection(self._served)
+        if not collection.loads:
+            return None, end - first
+        names = (key.rpartition("/")[2] for key in collection.items)
+        return sum(ipaddress.ip_address(name) in self.network for name in names), end - first
 
     def _context(self, context: Context) -> Context:
         return Context(LOOPBACK, context.info, context.now, "kube-apiserver", dry_run=context.dry_run)
@@ -97,13 +109,15 @@ class Addresses:
         """Take a free address for a Service. Raises FullError."""
         networks = await self.networks()
         for network in networks:
-            address = await self._take_of(network, context, namespace, name)
-            if address is not None:
-                return address
+            try:
+                with metrics.taking_address(str(network), metrics.DYNAMIC):
+                    return await self._take_of(network, context, namespace, name)
+            except FullError:
+                continue
         raise FullError(", ".join(str(network) for network in networks))
 
-    async def _take_of(self, network: Network, context: Context, namespace: str, name: str) -> Address | None:
-        """Take a free address of one network; None where there is none."""
+    async def _take_of(self, network: Network, context: Context, namespace: str, name: str) -> Address:
+        """Take a free address of one network. Raises FullError."""
         items = (await self._objects.cached(self._served)).items
         first, upper, end = band(network)
         for attempt in range(_RANDOM_ATTEMPTS):
@@ -128,7 +142,7 @@ class Addresses:
             except TakenError:
                 continue
             return address
-        return None
+        raise FullError(str(network))
 
     async def release(self, context: Context, address: str) -> None:
         """Give an address back; harmless where it is free."""

@@ -14,6 +14,7 @@ from keelson.api import errors, meta
 from keelson.api.meta import Object
 from keelson.kube_apiserver.registry.contexts import Context
 from keelson.kube_apiserver.services import addresses as address_module
+from keelson.kube_apiserver.services import metrics
 from keelson.kube_apiserver.services import ports as port_module
 from keelson.kube_apiserver.services.addresses import Addresses
 from keelson.kube_apiserver.services.ports import Ports
@@ -211,12 +212,16 @@ class Allocation:
         except ValueError as error:
             raise _invalid(service, field, f'Invalid value: "{address}": must be a valid IP address') from error
         found = self._ranges.get(_family(address))
-        if found is None or not any(parsed in network for network in await found.networks()):
+        network = None
+        if found is not None:
+            network = next((each for each in await found.networks() if parsed in each), None)
+        if found is None or network is None:
             known = ", ".join([str(network) for each in self._ranges.values() for network in await each.networks()])
             message = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
             raise _invalid(service, field, f"Invalid value: {[address]}: {message}The range of valid IPs is {known}")
         try:
-            await found.take(context, parsed, namespace, name)
+            with metrics.taking_address(str(network), metrics.STATIC):
+                await found.take(context, parsed, namespace, name)
         except address_module.TakenError as error:
             message = f"Invalid value: {[address]}: failed to allocate IP {address}: provided IP is already allocated"
             raise _invalid(service, field, message) from error
@@ -253,7 +258,8 @@ class Allocation:
 
     async def _take_any_port(self, context: Context, taken: list[Any]) -> int:
         try:
-            port = await self._ports.take_any()
+            with metrics.taking_port(metrics.DYNAMIC):
+                port = await self._ports.take_any()
         except port_module.FullError as error:
             raise errors.internal(f"failed to allocate a nodePort: {error}") from error
         taken.append(port)
@@ -261,7 +267,8 @@ class Allocation:
 
     async def _take_port(self, context: Context, service: Object, field: str, port: int, taken: list[Any]) -> None:
         try:
-            await self._ports.take(port)
+            with metrics.taking_port(metrics.STATIC):
+                await self._ports.take(port)
         except port_module.TakenError as error:
             why = "provided port is already allocated"
             if error.outside:

@@ -44,8 +44,12 @@ class Ports:
         self._store = store
         self._transformer = transformer
         self._key = f"{root}ranges/servicenodeports"
+        # How many are taken, as of the last change that was made here; None before the first.
+        self.allocated: int | None = None
 
-    def _size(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many there are."""
         return self.last - self.first + 1
 
     async def _change(self, change: Callable[[int], int]) -> None:
@@ -65,6 +69,7 @@ class Ports:
                         await self._store.update(self._key, value, expected=entry.mod_revision)
                 except (storage_errors.KeyExistsError, storage_errors.RevisionConflictError):
                     continue
+                self.allocated = new.bit_count()
                 return
             raise FullError("the bitmap of node ports is too busy")
         except storage_errors.UnavailableError as error:
@@ -102,7 +107,7 @@ class Ports:
     async def take_any(self) -> int:
         """Take a free port, from the upper band while it has one (KEP-3668). Raises FullError."""
         chosen = 0
-        size = self._size()
+        size = self.size
         lower = min(max(_LEAST_BAND, size // 32), _MOST_BAND) if size > _LEAST_BAND else 0
 
         def change(bits: int) -> int:

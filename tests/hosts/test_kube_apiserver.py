@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import re
 from typing import Any
 
 from tests.hosts import machines
@@ -55,6 +56,24 @@ def test_listens_on_its_own_address_alone(host: Any, machine: Machine) -> None:
     pid = machines.properties(host, "kube-apiserver.service", "MainPID")["MainPID"]
     lines = host.check_output("ss --no-header --listening --tcp --numeric --processes").splitlines()
     assert {line.split()[3] for line in lines if f"pid={pid}," in line} == {f"{machine.address}:{PORT}"}
+
+
+def test_knows_its_peers(host: Any, machine: Machine) -> None:
+    """The mixed-version proxy (KEP-4020) is on, and each server answers this one as it would ask it."""
+    asking = f"curl --silent --show-error --fail --max-time 5 --cacert {PKI}/ca.crt"
+    asking += f" --cert {PKI}/front-proxy-client.crt --key {PKI}/front-proxy-client.key"
+    asking += " --header 'X-Remote-User: system:apiserver' --header 'X-Remote-Group: system:authenticated'"
+    health = f"https://{machine.address}:{PORT}/readyz/poststarthook/mixed-version-proxy-handler"
+    # Whoever monitors may see single checks.
+    assert host.check_output(f"{asking} --header 'X-Remote-Group: system:monitoring' {health}") == "ok"
+    places = machines.etcdctl(host, machine.address, "get --prefix --print-value-only /registry/peerserverleases/")
+    addresses = set(re.findall(r'"ip": ?"([^"]+)"', places))
+    assert machine.address in addresses
+    for address in addresses:
+        found = host.check_output(
+            f"{asking} --connect-to ::{address}:{PORT} https://kubernetes.default.svc:{PORT}/apis"
+        )
+        assert json.loads(found)["kind"] == "APIGroupList"
 
 
 def test_sandbox(host: Any) -> None:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.registry import Collector
 
-from keelson.api import errors, meta, resources
-from keelson.api.meta import Object
+from keelson.api import errors, resources
 from keelson.component_base import metrics
 from keelson.component_base.configurations import ConfigurationError
 from keelson.component_base.daemons import FatalError
@@ -40,8 +39,7 @@ from .aggregation.services import Services
 from .audit import auditors
 from .authentication import openid
 from .authentication.assemblies import Assembly as Authentication
-from .authentication.credentials import Ground
-from .authentication.legacy_tokens import LAST_USED
+from .authentication.evidence import Evidence
 from .authentication.tokens import Issuer
 from .authorization.assemblies import POLICY
 from .authorization.assemblies import Assembly as Authorization
@@ -158,7 +156,8 @@ class Server:
         self.handlers.missing = self.definitions.missing
         self.authorization = Authorization(options, lambda name: self.catalogue.collection(self.catalogue.named(name)))
         self.authorizer, self.rbac = self.authorization.union, self.authorization.rbac
-        self.authentication = Authentication(options, self._lookup, self._ground, self._mark_used)
+        evidence = Evidence(self.catalogue, self.objects)
+        self.authentication = Authentication(options, evidence.lookup, evidence.find, evidence.mark_used)
         self.reloads = Reloads(instances.identity_of(instances.advertised(options), options.secure_port))
         self.trust = Trust(options)
         self.trust.follow(self.reloads, self._trust_changed)
@@ -230,33 +229,6 @@ class Server:
         return self._listener.port
 
     # --- wiring
-
-    async def _lookup(self, resource: str, namespace: str, name: str) -> Object | None:
-        """An object that a credential depends on: from the cache, and once more from the store where it lacks it."""
-        served = self.catalogue.named(resource)
-        item = (await self.objects.cached(served)).items.get(served.key(namespace, name))
-        if item is None:
-            item = (await self.objects.fresh(served)).items.get(served.key(namespace, name))
-        return None if item is None else self.objects.object(served, item)
-
-    def _ground(self, resource: str, namespace: str, name: str) -> Ground | None:
-        """The item that a credential depends on, as the cache has it."""
-        served = self.catalogue.named(resource)
-        collection, key = self.catalogue.collection(served), served.key(namespace, name)
-        item = collection.items.get(key)
-        return None if item is None else Ground(collection, key, item)
-
-    async def _mark_used(self, secret: Object, day: str) -> None:
-        """Label a Secret with the day on which its token was used last."""
-        served = self.catalogue.named("secrets")
-
-        def change(obj: Object) -> Object:
-            if meta.uid(obj) == meta.uid(secret):
-                obj["metadata"].setdefault("labels", {})[LAST_USED] = day
-            return obj
-
-        context = Reconciler(self.catalogue, self.objects).context(served, "patch")
-        await self.objects.update(context, served, meta.namespace(secret), meta.name(secret), change)
 
     async def _trust_changed(self) -> None:
         """Judge every certificate anew, also on connections that are there, and tell extension servers."""

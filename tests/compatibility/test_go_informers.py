@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import signal
 import threading
 from collections import Counter
@@ -112,7 +111,7 @@ def _nothing(_lab: Lab) -> None:
 
 def _compacted(lab: Lab) -> None:
     """Nobody is behind: it concerns nobody."""
-    lab.cluster.etcd.control("compact", str(_revision(lab)))
+    lab.cluster.etcd.forget()
 
 
 def _killed(lab: Lab) -> None:
@@ -137,16 +136,10 @@ def _overslept(lab: Lab) -> None:
         program.send(signal.SIGSTOP)
     lab.writer.more()
     lab.cluster.stop_server(signal.SIGKILL)
-    # The last event may have been on its way, and then its informer has missed nothing: another revision is the last.
-    lab.cluster.etcd.control("put", "/elsewhere", "x")
-    lab.cluster.etcd.control("compact", str(_revision(lab)))
+    lab.cluster.etcd.forget()
     lab.cluster.start_server()
     for program in lab.programs:
         program.send(signal.SIGCONT)
-
-
-def _revision(lab: Lab) -> int:
-    return int(json.loads(lab.cluster.etcd.control("get", "/", "--write-out=json"))["header"]["revision"])
 
 
 Blow = Callable[[Lab], None]

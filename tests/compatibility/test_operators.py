@@ -105,7 +105,9 @@ def test_an_operator_on_kopf(wire: Wire, operator: Path) -> None:
 
 
 @pytest.mark.nightly
-def test_an_operator_goes_on_with_a_server_that_was_replaced(cluster: Cluster, wire: Wire, operator: Path) -> None:
+def test_an_operator_goes_on_with_a_server_that_was_replaced_and_a_history_that_is_gone(
+    cluster: Cluster, wire: Wire, operator: Path
+) -> None:
     del operator
     thing = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "lasting"}, "spec": {"size": 3}}
 
@@ -117,6 +119,7 @@ def test_an_operator_goes_on_with_a_server_that_was_replaced(cluster: Cluster, w
     eventually("its size", lambda: has_size(3))
     for number, ending in enumerate((signal.SIGTERM, signal.SIGKILL)):
         cluster.stop_server(ending)
+        cluster.etcd.forget()
         cluster.start_server()
         wire.done("PATCH", f"{THINGS}/lasting", {"spec": {"size": 10 + number}}, MERGE)
         eventually("the size that it was given meanwhile", partial(has_size, 10 + number))
@@ -146,6 +149,7 @@ def test_the_python_client(cluster: Cluster) -> None:
         try:
             if process.stdout.readline() == "restart\n":
                 cluster.stop_server(signal.SIGKILL)
+                cluster.etcd.forget()
                 cluster.start_server()
             _, complaints = process.communicate("go on\n", timeout=150)
         finally:

@@ -413,6 +413,8 @@ class Server:
             stack.push_async_callback(self.webhook_clients.close)
             feeding = asyncio.create_task(self.feed.run())
             stack.callback(feeding.cancel)
+            self.chain.slow.stalls.start()
+            stack.callback(self.chain.slow.stalls.stop)
             versions.publish(features(self.options))
             collectors: list[Collector] = [StoreMetrics(self.store), CacheMetrics(self.catalogue)]
             collectors += [self.meters, self.admission.durations, self.objects.custom_rules, self.ranges]

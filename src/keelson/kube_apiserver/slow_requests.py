@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from .serving.messages import Request, Step
 from .serving.request_infos import RequestInfo
+from .stalls import Stalls
 from .tracing.requests import operation_name
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class SlowRequests:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.stalls = Stalls()
         self._second = 0
         self._told = 0
         self._left_out = 0
@@ -59,8 +61,10 @@ class SlowRequests:
                 f'---"{name}" {spent * 1000:.0f}ms ({_shown(ended)})'
                 for name, spent, ended in _notable(request.steps, request.began, seconds, began)
             ),
-            f"[{seconds * 1000:.0f}ms] END",
         ]
+        if (still := self.stalls.within(request.began, request.began + seconds)) > 0:
+            lines.append(f"the event loop stood still for {still * 1000:.0f}ms of it")
+        lines.append(f"[{seconds * 1000:.0f}ms] END")
         log.info("%s", "\n".join(f"Trace[{self._number}]: {line}" for line in lines))
 
 

@@ -96,6 +96,23 @@ async def test_a_slow_webhook_is_named(
     assert "authorization" not in told
 
 
+async def test_a_process_that_stood_still_is_told_of(cluster: Cluster, session: aiohttp.ClientSession) -> None:
+    os.kill(cluster.pid, signal.SIGSTOP)
+    try:
+        waits.blocked_until(lambda: _is_stopped(cluster.pid), "the server stands still")
+        waiting = asyncio.create_task(session.get("/version?mark=still"))
+        await asyncio.wait([waiting], timeout=_SECONDS)
+        assert not waiting.done()
+    finally:
+        os.kill(cluster.pid, signal.SIGCONT)
+    (await waiting).release()
+
+    async def told() -> bool:
+        return re.search(r"the event loop stood still for \d{4,} ms", cluster.log) is not None
+
+    await waits.until(told)
+
+
 async def test_a_store_that_hangs_is_told_of(cluster: Cluster, session: aiohttp.ClientSession) -> None:
     # The second such GET takes the short road (quick_reads).
     path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"

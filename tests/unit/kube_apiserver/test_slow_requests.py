@@ -47,6 +47,20 @@ def test_time_after_the_last_step_is_told(told: pytest.LogCaptureFixture) -> Non
     assert '---"Answer made" 2500ms' in told.messages[0]
 
 
+def test_what_was_nobodys_fault_is_told(told: pytest.LogCaptureFixture) -> None:
+    slow = SlowRequests(lambda: 0.0)
+    # Ended before the request came; nothing worth a word; of the last one a part was after the request.
+    for due, came in ((90.0, 99.0), (100.1, 100.15), (100.5, 101.0), (101.75, 103.0)):
+        slow.stalls.note(due, came)
+    slow.tell(_request(), _INFO, 201, 2.0)
+    stalls = [message for message in told.messages if not message.startswith("Trace")]
+    assert stalls == [f"the event loop stood still for {seconds} ms and served nobody" for seconds in (9000, 500, 1250)]
+    assert told.messages[-1].splitlines()[-2:] == [
+        "Trace[1]: the event loop stood still for 750ms of it",
+        "Trace[1]: [2000ms] END",
+    ]
+
+
 def test_only_a_few_are_told_of_in_a_second(told: pytest.LogCaptureFixture) -> None:
     now = 7.0
     slow = SlowRequests(lambda: now)

@@ -19,12 +19,7 @@ from tests.contracts.kube_apiserver.api_servers import ROOT, Cluster
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
 # What differs, and why. Nothing else may, and what does no longer is to be taken out.
-KNOWN = {
-    "explain deployment.spec.strategy": "the schemas that ours are made of have no enumerations",
-    "explain deployment.spec --recursive": "as above",
-    "explain cronjob.spec.jobTemplate.spec --recursive": "as above",
-    "get hpa site -o yaml": "an absent list that upstream shows as null is absent",
-}
+KNOWN: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ _VARYING = [
         (r"X509SHA256=[0-9a-f]+", "FINGERPRINT"),
         # Ours says which build of 1.36 it is.
         (r"Server Version: v1\.36\S+", "Server Version: v1.36"),
+        # The words that upstream has for single values of enumerations are in no published definition.
+        (r'(- `"[^"\n]*"`) \S[^\n]*(\n(?!\s*- `|\s*\n)[^\n]+)*', r"\1"),
         # Columns are as wide as what varies.
         (r"(?<=\S) {2,}", "  "),
     )

@@ -35,6 +35,10 @@ RETURNS_DELETED = frozenset(
 )
 
 
+# Resources whose dependents outlive them where a deletion does not say what becomes of them, as of old.
+ORPHANS_DEPENDENTS = frozenset({"jobs.batch", "replicationcontrollers"})
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One resource of one version.

@@ -302,10 +302,16 @@ class Client:
         return await self._call("DELETE", _path(resource, namespace, name), {}, options)
 
     async def delete_collection(
-        self, resource: str | Resource, *, namespace: str = "", label_selector: str = "", field_selector: str = ""
+        self,
+        resource: str | Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        propagation_policy: str = "",
     ) -> Object:
         """Delete every object of the collection that the selectors choose."""
-        query = _query(labelSelector=label_selector, fieldSelector=field_selector)
+        query = _query(labelSelector=label_selector, fieldSelector=field_selector, propagationPolicy=propagation_policy)
         return await self._call("DELETE", _path(resource, namespace), query)
 
     async def evict(self, namespace: str, name: str, *, uid: str = "") -> None:

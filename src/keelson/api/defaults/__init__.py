@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from keelson.api import zeros
 from keelson.api.defaults import batches, clusters, extensions, pods, policies, services, structural, volumes, workloads
 from keelson.api.meta import Object
 from keelson.api.schemas import Schema, Typed
@@ -26,7 +27,8 @@ _KINDS: dict[tuple[str, str], Callable[[Object], None]] = {
 
 
 def apply(resource: Typed, obj: Object) -> None:
-    """Fills in the defaults of a built-in kind, in place. Kinds without defaults are left as they are."""
+    """Fills in the defaults of a built-in kind and what it never leaves out, in place."""
+    zeros.fill(resource, obj)
     defaulter = _KINDS.get((resource.api_version, resource.kind))
     if defaulter is not None:
         defaulter(obj)

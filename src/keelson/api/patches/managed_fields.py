@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from keelson.api import meta
@@ -221,14 +222,16 @@ def update(
     subresource: str = "",
     versions: Versions | None = None,
     reset: Node = EMPTY,
+    empty: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[Entry]:
     """The managedFields of `new`, written by anything but apply: create (`live` is None), update, the other patches.
 
-    `reset` are fields that this endpoint does not write, so that nobody owns them by it.
+    `reset` are fields that this endpoint does not write, so that nobody owns them by it. `empty` is what a new object
+    is compared with: what every object has is set by nobody (`zeros.of`).
     `now` becomes the entry's time only where the write changed a field. An object that has been written without
     ownership (by an older server) stays without until it is applied, as upstream leaves it.
     """
-    before = {} if live is None else live
+    before = empty if live is None else live
     known = _stated(before, new, subresource=subresource)
     if live is not None and not known:
         return []
@@ -249,7 +252,7 @@ def update(
             kept.append(owner)
     fields = field_sets.union(mine.fields, changed)
     mine = mine._replace(fields=field_sets.ordered(field_sets.without(fields, reset) if reset else fields))
-    return encode(_capped([*kept, mine]))
+    return encode(_capped([*kept, mine] if mine.fields else kept))
 
 
 def lose(found: Iterable[Owner], comparisons: Comparisons) -> list[Owner]:

@@ -40,6 +40,7 @@ _MAX_NAME = 63
 _COUNTED_KINDS = frozenset(
     [
         "Pod",
+        "PodTemplate",
         "ReplicationController",
         "Deployment",
         "ReplicaSet",
@@ -226,6 +227,8 @@ def prepare_update(resource: Resource, new: Object, old: Object, *, now: datetim
         prepare(new, old)
     if resource.kind == "CertificateSigningRequest" and subresource and _is_built_in(resource):
         kinds.time_signing_conditions(new, old, now)
+    if resource.qualified == "persistentvolumes" and subresource == "status":
+        kinds.time_phase(new, old, now)
 
 
 def count_generation(resource: Resource, new: Object, old: Object, *, subresource: str = "") -> None:

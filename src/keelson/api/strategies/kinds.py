@@ -23,6 +23,21 @@ def _create_pending(obj: Object, _: datetime) -> None:
     obj["status"] = {"phase": "Pending"}
 
 
+def _create_volume(obj: Object, now: datetime) -> None:
+    obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": meta.format_time(now)}
+
+
+def time_phase(new: Object, old: Object, now: datetime) -> None:
+    """A PersistentVolume's status tells when its phase changed, unless whoever writes it does (KEP-3762)."""
+    status, before = new.setdefault("status", {}), old.get("status") or {}
+    field = "lastPhaseTransitionTime"
+    if status.get("phase") == before.get("phase"):
+        if not status.get(field) and before.get(field):
+            status[field] = before[field]
+    elif status.get(field) in (None, before.get(field)):
+        status[field] = meta.format_time(now)
+
+
 def _create_load_balanced(obj: Object, _: datetime) -> None:
     obj["status"] = {"loadBalancer": {}}
 
@@ -74,14 +89,14 @@ def _store_crd_version(obj: Object) -> None:
 
 
 def _create_crd(obj: Object, _: datetime) -> None:
-    obj["status"] = {}
+    obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}}
     _store_crd_version(obj)
 
 
 CREATE: dict[str, Callable[[Object, datetime], None]] = {
     "pods": pods.create,
     "namespaces": _create_namespace,
-    "persistentvolumes": _create_pending,
+    "persistentvolumes": _create_volume,
     "persistentvolumeclaims": _create_pending,
     "services": _create_load_balanced,
     "ingresses.networking.k8s.io": _create_load_balanced,

@@ -179,8 +179,7 @@ def to_v2(obj: Object) -> Object:
     cpu = status.pop("currentCPUUtilizationPercentage", None)
     if not current and cpu is not None:
         current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu}}}]
-    if current:
-        status["currentMetrics"] = current
+    status["currentMetrics"] = current or None
     if not status.get("currentReplicas"):
         # v1 says it in any case, v2 only where there are any.
         status.pop("currentReplicas", None)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from keelson.api import errors, meta, strategies
 from keelson.api.meta import Object
+from keelson.api.resources import ORPHANS_DEPENDENTS, Resource
 from keelson.kube_apiserver.admission.chains import DELETE, Attributes
 from keelson.kube_apiserver.caches.items import Item
 from keelson.storage import errors as storage_errors
@@ -24,6 +25,11 @@ from .contexts import Context
 from .objects import Objects, Stored, is_finished, translated
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
+_JOBS_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
+_OWN_MARK = frozenset({"namespaces", "customresourcedefinitions.apiextensions.k8s.io"})
 _SWAP_ATTEMPTS = 32
 _PARALLEL = 16
 
@@ -50,12 +56,15 @@ def checked_options(options: Object) -> Object:
     return options
 
 
-def finalizers(obj: Object, options: Object) -> list[str]:
+def finalizers(resource: Resource, obj: Object, options: Object) -> list[str]:
     """The object's finalizers once the propagation policy has had its say."""
-    current = list(meta.metadata(obj).get("finalizers") or [])
+    metadata = meta.metadata(obj)
+    current = list(metadata.get("finalizers") or [])
     policy, orphan = options.get("propagationPolicy"), options.get("orphanDependents")
     if policy is None and orphan is None:
-        return current
+        if resource.qualified not in ORPHANS_DEPENDENTS or metadata.get("deletionTimestamp"):
+            return current
+        return current if {_ORPHAN, _FOREGROUND} & set(current) else [*current, _ORPHAN]
     wanted = ""
     if policy == "Orphan" or orphan is True:
         wanted = _ORPHAN
@@ -63,6 +72,12 @@ def finalizers(obj: Object, options: Object) -> list[str]:
         wanted = _FOREGROUND
     others = [name for name in current if name not in (_ORPHAN, _FOREGROUND)]
     return [*others, wanted] if wanted else others
+
+
+def _warn(context: Context, resource: Resource, options: Object) -> None:
+    unsaid = options.get("propagationPolicy") is None and options.get("orphanDependents") is None
+    if unsaid and resource.qualified == "jobs.batch" and _JOBS_WARNING not in context.warnings:
+        context.warnings.append(_JOBS_WARNING)
 
 
 class Deletions:
@@ -77,6 +92,7 @@ class Deletions:
         """Delete one object. Raises StatusError 404, 409."""
         key = served.key(namespace, name)
         resource = served.resource
+        _warn(context, resource, options)
         fresh = False
         for _ in range(_SWAP_ATTEMPTS):
             stored = await self._objects.current(served, key, fresh=fresh)
@@ -123,7 +139,10 @@ class Deletions:
             )
         new = self._marked(context, served, obj, options)
         if is_finished(new):
-            return Outcome(await self._objects.remove(context, served, stored, new), True)
+            # What goes at once was never marked; but a pod, which has a grace though it be of no seconds.
+            marked = resource.qualified == "pods" or meta.metadata(obj).get("deletionTimestamp")
+            last = new if marked else {**obj, "metadata": {**obj["metadata"]}}
+            return Outcome(await self._objects.remove(context, served, stored, last), True)
         if new == obj:
             return Outcome(stored.item, False)
         return Outcome(await self._objects.replace(context, served, stored, new), False)
@@ -134,7 +153,7 @@ class Deletions:
         seconds = strategies.graceful_seconds(resource, obj, options.get("gracePeriodSeconds"))
         metadata = dict(meta.metadata(obj))
         new: Object = {**obj, "metadata": metadata}
-        left = finalizers(obj, options)
+        left = finalizers(resource, obj, options)
         if left:
             metadata["finalizers"] = left
         else:
@@ -149,10 +168,12 @@ class Deletions:
                 ends = max(started + timedelta(seconds=seconds), context.now)
             metadata["deletionTimestamp"] = meta.format_time(ends)
             metadata["deletionGracePeriodSeconds"] = seconds
-            if strategies.bumps_generation(resource) and metadata.get("generation"):
+            if resource.qualified in _OWN_MARK:
+                # Upstream's registries of these two mark them by themselves.
+                del metadata["deletionGracePeriodSeconds"]
+            elif strategies.bumps_generation(resource) and metadata.get("generation"):
                 metadata["generation"] += 1
         if resource.qualified == "namespaces":
-            metadata.pop("deletionGracePeriodSeconds", None)
             new["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
         if not pending and (marked := self._objects.hooks.marked.get(resource.qualified)) is not None:
             marked(context, new)

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from keelson.api import defaults, errors, meta, strategies, validation
+from keelson.api import defaults, errors, meta, strategies, validation, zeros
 from keelson.api.meta import Object
 from keelson.api.patches import managed_fields
 from keelson.api.resources import Resource
@@ -209,6 +209,14 @@ class Objects:
             await self.cached(served, stored=True)
         metadata = obj.setdefault("metadata", {})
         self._place(resource, metadata, namespace)
+        # As upstream, what is said here is owned, and neither what the system nor what admission adds.
+        self._defaults(served, obj)
+        if owners is None:
+            owners = managed_fields.update(
+                served.schema, None, obj, manager=context.manager, api_version=resource.api_version, now=context.now,
+                reset=unwritten_fields.of(served, ""),
+                empty={} if served.custom else zeros.of(resource.api_version, resource.kind),
+            )  # fmt: skip
         base = metadata.get("generateName") if not metadata.get("name") else ""
         attempts = _NAME_ATTEMPTS if base else 1
         for attempt in range(attempts):
@@ -247,13 +255,12 @@ class Objects:
         served: Served,
         namespace: str,
         obj: Object,
-        owners: list[Any] | None,
+        owners: list[Any],
         *,
         generated: bool,
     ) -> Item:
         resource = served.resource
         name = meta.name(obj)
-        self._defaults(served, obj)
         uid = meta.uid(obj)
         attributes = Attributes(context, CREATE, resource, namespace, name, object=obj, generated=generated)
         await self.admission.mutate(attributes)
@@ -265,14 +272,7 @@ class Objects:
             self._place(resource, metadata, namespace)
             strategies.prepare_create(resource, obj, now=context.now, uid=uid)
         self._defaults(served, obj)
-        if owners is not None:
-            managed_fields.set_on(obj, owners)
-        else:
-            fields = managed_fields.update(
-                served.schema, None, obj, manager=context.manager, api_version=resource.api_version, now=context.now,
-                reset=unwritten_fields.of(served, ""),
-            )  # fmt: skip
-            managed_fields.set_on(obj, fields)
+        managed_fields.set_on(obj, owners)
         key = served.key(namespace, name)
         prepare = self.hooks.prepare.get(resource.qualified)
         if prepare is not None:

@@ -144,7 +144,9 @@ class Allocation:
             given = [_family(spec["clusterIP"])]
         policy = spec.get("ipFamilyPolicy")
         if policy is None:
-            policy = "RequireDualStack" if len(stated) == 2 or len(given) == 2 else "SingleStack"
+            # The addresses behind a name without a selector are anybody's, whatever the cluster's families are.
+            both = len(stated) == 2 or len(given) == 2 or _is_headless_without_selector(spec)
+            policy = "RequireDualStack" if both else "SingleStack"
             spec["ipFamilyPolicy"] = policy
         families = stated or given
         if not families and old is not None:

@@ -91,11 +91,13 @@ class NamespaceController:
 
     async def _delete(self, resource: Resource, namespace: str, items: Iterable[Object]) -> None:
         if "deletecollection" in resource.verbs:
-            await self._client.delete_collection(resource, namespace=namespace)
+            await self._client.delete_collection(resource, namespace=namespace, propagation_policy="Background")
             return
         for item in items:
             try:
-                await self._client.delete(resource, meta.name(item), namespace=namespace)
+                await self._client.delete(
+                    resource, meta.name(item), namespace=namespace, propagation_policy="Background"
+                )
             except errors.StatusError as error:
                 if error.code != 404:
                     raise

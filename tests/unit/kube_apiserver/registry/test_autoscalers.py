@@ -43,7 +43,7 @@ def autoscaler(metrics: list[Any], **spec: Any) -> dict[str, Any]:
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "a"},
         "spec": {"maxReplicas": 3, "metrics": metrics, **spec},
-        "status": {"currentReplicas": 1, "desiredReplicas": 2},
+        "status": {"currentReplicas": 1, "desiredReplicas": 2, "currentMetrics": None},
     }
 
 
@@ -112,4 +112,4 @@ def test_annotations_of_strangers_do_no_harm(text: str) -> None:
 def test_v2_says_how_many_there_are_only_where_there_are_any() -> None:
     old = autoscalers.from_v2(autoscaler([CPU]) | {"status": {"desiredReplicas": 0}})
     assert old["status"] == {"currentReplicas": 0, "desiredReplicas": 0}
-    assert autoscalers.to_v2(old)["status"] == {"desiredReplicas": 0}
+    assert autoscalers.to_v2(old)["status"] == {"desiredReplicas": 0, "currentMetrics": None}

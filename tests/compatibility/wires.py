@@ -103,6 +103,18 @@ class Wire:
         assert status < 300, f"{method} {path}: {value}"
         return value
 
+    def refused(self, path: str) -> tuple[int, Any]:
+        """(status, body) of a GET that may be refused; of one that is not, which may be a watch, no body is read."""
+        connection = http.client.HTTPSConnection(
+            self._cluster.address, self._cluster.port, context=self._context, timeout=30
+        )
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read()) if answer.status >= 400 else None
+        finally:
+            connection.close()
+
     def watch(self, path: str, count: int) -> list[Any]:
         """The first events of a watch; `path` has a query already."""
         connection = http.client.HTTPSConnection(

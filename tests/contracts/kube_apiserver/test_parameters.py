@@ -50,3 +50,23 @@ async def test_a_part_of_a_collection_is_deleted_where_a_limit_says_so(
     assert await client.get("configmaps", "c", namespace=namespace)
     with pytest.raises(StatusError, match="not found"):
         await client.get("configmaps", "a", namespace=namespace)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "message"),
+    [
+        # What does not go together is told of before a field that nothing can be selected by.
+        ("configmaps?watch=1&fieldSelector=spec.x%3Dy&sendInitialEvents=true", 422, "resourceVersionMatch: Forbidden"),
+        # A watch from the present state begins as sendInitialEvents has it.
+        ("configmaps?watch=1&continue=x", 422, "resourceVersionMatch is forbidden when continue is provided"),
+        ("configmaps?limit=y&timeoutSeconds=x", 400, 'parsing "x"'),
+        ("configmaps?continue=abcd%2F", 400, "continue key is not valid: illegal base64 data at input byte 4"),
+        ("namespaces?fieldSelector=metadata.namespace%3Dx", 400, "field label not supported: metadata.namespace"),
+    ],
+)
+async def test_options_of_lists_are_refused_in_upstreams_words(
+    cluster: Cluster, path: str, code: int, message: str
+) -> None:
+    async with cluster.session() as session, session.get(f"/api/v1/{path}") as answer:
+        assert answer.status == code
+        assert message in (await answer.json())["message"]

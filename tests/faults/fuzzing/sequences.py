@@ -65,7 +65,9 @@ _SCHEMA = _named(
     ),
     status=_named(phase=_text(), conditions=_listed("map", _CONDITION, ("type",))),
 )
-DEFINITION = definitions.things(GROUP, _SCHEMA, subresources={"status": {}})
+DEFINITION = definitions.things(
+    GROUP, _SCHEMA, subresources={"status": {}}, selectableFields=[{"jsonPath": ".spec.text"}]
+)
 """A kind with a field of each sort that has rules of its own about who owns what."""
 
 _WORDS = some.sampled_from(["a", "b", "c"])

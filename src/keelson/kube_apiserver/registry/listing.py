@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,9 @@ _EXPIRED = (
 )
 
 
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
+
+
 class ContinueExpiredError(errors.StatusError):
     """410 for a page of a list whose revision is gone, with a token that goes on at the present one."""
 
@@ -65,22 +69,26 @@ class ListOptions:
     continue_: str = ""
 
 
-def selection_of(request: Request, served: Served, namespace: str, name: str = "") -> Selection:
-    """What the request's selectors select. Raises StatusError 400."""
+def _selectors(request: Request) -> tuple[selectors.Selector, field_selectors.FieldSelector]:
+    """The request's selectors, whatever they select by. Raises StatusError 400."""
     try:
-        labels = selectors.parse(request.parameter("labelSelector"))
-    except selectors.SelectorError as error:
+        return (
+            selectors.parse(request.parameter("labelSelector")),
+            field_selectors.parse(request.parameter("fieldSelector")),
+        )
+    except (selectors.SelectorError, field_selectors.FieldSelectorError) as error:
         raise errors.bad_request(str(error)) from error
-    text = request.parameter("fieldSelector")
-    try:
-        fields = field_selectors.parse(text)
-    except field_selectors.FieldSelectorError as error:
-        raise errors.bad_request(str(error)) from error
+
+
+def _selection(
+    served: Served, namespace: str, name: str, labels: selectors.Selector, fields: field_selectors.FieldSelector
+) -> Selection:
+    """What selectors select of a resource. Raises StatusError 400 where it can't be selected by a field."""
     supported = selectable_fields.of(served.resource, served.extras)
     terms = []
     for term in fields.terms:
         field = selectable_field(served.resource, term.field)
-        if field not in supported and field not in selectable_fields.ALWAYS:
+        if field not in supported and not selectable_fields.is_general(served.resource, field):
             raise errors.bad_request(_not_selectable(served, term.field))
         terms.append(field_selectors.Term(field, term.operator, term.value))
     if name:
@@ -98,26 +106,29 @@ def _not_selectable(served: Served, field: str) -> str:
 def options_of(request: Request, served: Served, namespace: str, name: str = "", *, watch: bool = False) -> ListOptions:
     """The list options of a request. Raises StatusError 400 and 422."""
     if not request.query_string:
-        return ListOptions(selection_of(request, served, namespace, name))
-    limit = integer(request.parameter("limit", "0"))
+        return ListOptions(_selection(served, namespace, name, *_selectors(request)))
     if "timeoutSeconds" in request.query:
         integer(request.parameter("timeoutSeconds"))
-    options = ListOptions(
-        selection_of(request, served, namespace, name),
-        request.parameter("resourceVersion"),
-        request.parameter("resourceVersionMatch"),
-        # Below 0 is no limit, as upstream's storage has it.
-        max(0, min(limit, _MOST_LIMIT)),
-        request.parameter("continue"),
-    )
+    limit = integer(request.parameter("limit", "0"))
+    # What does not go together is refused before what can't be selected by, and after what can't be read.
+    labels, fields = _selectors(request)
+    version, match = request.parameter("resourceVersion"), request.parameter("resourceVersionMatch")
+    continue_ = request.parameter("continue")
     parameters.check_list(
-        match=options.match,
-        version=options.resource_version,
-        continued=bool(options.continue_),
+        match=match,
+        version=version,
+        continued=bool(continue_),
         initial="sendInitialEvents" in request.query,
         watch=watch,
     )
-    return options
+    return ListOptions(
+        _selection(served, namespace, name, labels, fields),
+        version,
+        match,
+        # Below 0 is no limit, as upstream's storage has it.
+        max(0, min(limit, _MOST_LIMIT)),
+        continue_,
+    )
 
 
 def revision_of(text: str, of: str = "") -> int:
@@ -160,6 +171,9 @@ def decode_continue(token: str) -> tuple[int, str]:
     def refused(why: object) -> errors.StatusError:
         return errors.bad_request(f"invalid continue token: continue key is not valid: {why}")
 
+    strange = _NO_BASE64.search(token)
+    if strange or len(token) % 4 == 1:
+        raise refused(f"illegal base64 data at input byte {strange.start() if strange else len(token) - 1}")
     try:
         value = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except ValueError as error:

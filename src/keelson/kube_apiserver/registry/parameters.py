@@ -113,7 +113,9 @@ def check_list(*, match: str, version: str, continued: bool, initial: bool, watc
 
     They are resourceVersionMatch, resourceVersion, and whether continue and sendInitialEvents are there.
     """
-    if not match and not initial:
+    # What a watch begins with, where it says nothing of that: as sendInitialEvents does, and thus without continue.
+    begins = watch and not match and not initial and version in ("", "0")
+    if not match and not initial and not (begins and continued):
         return
     field = "resourceVersionMatch"
     causes: list[dict[str, str]] = []
@@ -125,7 +127,7 @@ def check_list(*, match: str, version: str, continued: bool, initial: bool, watc
             causes.append(forbidden(field, why))
         if match and match != "NotOlderThan":
             causes.append(unsupported(field, match, ("NotOlderThan",)))
-        if match and continued:
+        if (match or begins) and continued:
             causes.append(forbidden(field, "resourceVersionMatch is forbidden when continue is provided"))
         refuse("ListOptions", causes)
         return

@@ -56,7 +56,14 @@ _READ: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "status.replicas": lambda owner: value_at(owner, "status.replicas") or "0",
     "status.successful": lambda job: value_at(job, "status.succeeded") or "0",
 }
-ALWAYS = ("metadata.name", "metadata.namespace")
+_ALWAYS = ("metadata.name", "metadata.namespace")
+# Upstream lists their fields, and has no namespace among them.
+_NOWHERE = frozenset({"namespaces", "nodes"})
+
+
+def is_general(resource: Resource, path: str) -> bool:
+    """Whether the resource can be selected by a field that nearly all have."""
+    return path in _ALWAYS and not (path == "metadata.namespace" and resource.qualified in _NOWHERE)
 
 
 def of(resource: Resource, extras: Mapping[str, Any]) -> tuple[str, ...]:

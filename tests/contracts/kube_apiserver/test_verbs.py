@@ -409,3 +409,45 @@ async def test_a_path_that_names_nothing(cluster: Cluster) -> None:
         for path in ("/nothing", "/apis/nothing", "/apis/nothing.example.com/v1/things"):
             async with session.get(path) as answer:
                 assert (answer.status, await answer.text()) == (404, "404 page not found\n"), path
+
+
+async def test_dependents_of_jobs_outlive_them_unless_told_otherwise(cluster: Cluster, namespace: str) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    async with cluster.session() as session:
+        for name in ("kept", "gone"):
+            made = await session.post(path, json={"metadata": {"name": name}, "spec": {"template": template}})
+            assert made.status == 201
+        answer = await session.delete(f"{path}/kept")
+        assert "child pods are preserved by default" in answer.headers["Warning"]
+        marked = (await answer.json())["metadata"]
+        assert (marked["finalizers"], marked["deletionGracePeriodSeconds"]) == (["orphan"], 0)
+        answer = await session.delete(f"{path}/gone?propagationPolicy=Background")
+        assert "Warning" not in answer.headers
+        assert (await answer.json())["status"] == "Success"
+
+
+async def test_what_goes_at_once_was_never_marked(client: Client, namespace: str) -> None:
+    await client.create("storageclasses.storage.k8s.io", {"metadata": {"name": namespace}, "provisioner": "none"})
+    gone = await client.delete("storageclasses.storage.k8s.io", namespace)
+    assert gone["kind"] == "StorageClass"
+    assert not {"deletionTimestamp", "deletionGracePeriodSeconds"} & gone["metadata"].keys()
+
+
+async def test_absent_lists_that_are_always_written_are_null(client: Client, namespace: str) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    made = await client.create(
+        "horizontalpodautoscalers.autoscaling",
+        {"metadata": {"name": "h", "namespace": namespace}, "spec": {"maxReplicas": 2, "scaleTargetRef": target}},
+    )
+    assert made["status"]["currentMetrics"] is None
+    (owner,) = made["metadata"]["managedFields"]
+    assert "f:status" not in owner["fieldsV1"]
+
+
+async def test_a_creator_owns_what_he_said_and_not_what_the_system_adds(client: Client) -> None:
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    made = await client.create("persistentvolumes", {"metadata": {"name": "owned"}, "spec": spec})
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    (owner,) = made["metadata"]["managedFields"]
+    assert set(owner["fieldsV1"]) == {"f:spec"}

@@ -13,6 +13,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,16 +54,15 @@ _ENDING_SECONDS = 90
 class Writer:
     """Creates, changes and deletes objects of all kinds, whether somebody answers or not."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self) -> None:
         self._turn = 0
         self._written = 0
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, wire: Wire) -> Iterator[None]:
         """Write as long as the context lasts."""
         ending = threading.Event()
-        thread = threading.Thread(target=self._write, args=(ending,))
+        thread = threading.Thread(target=self._write, args=(wire, ending))
         thread.start()
         try:
             yield
@@ -75,24 +75,24 @@ class Writer:
         wanted = self._written + count
         waits.blocked_until(lambda: self._written >= wanted, "the writes", seconds=60)
 
-    def _write(self, ending: threading.Event) -> None:
+    def _write(self, wire: Wire, ending: threading.Event) -> None:
         while not ending.is_set():
             self._turn += 1
             for path, body in BODIES.items():
                 try:
-                    self._written += self._one(path, body) < 300
+                    self._written += self._one(wire, path, body) < 300
                 except (OSError, http.client.HTTPException):
                     # Nobody listens just now, and nobody tells when that changes.
                     ending.wait(0.05)
 
-    def _one(self, path: str, body: Any) -> int:
+    def _one(self, wire: Wire, path: str, body: Any) -> int:
         name = f"o-{self._turn % _NAMES}"
         if self._turn % _DELETED_EVERY == 0:
-            return self._wire.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0")[0]
+            return wire.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0")[0]
         change = {"metadata": {"labels": {"turn": str(self._turn)}}}
-        status, _ = self._wire.request("PATCH", f"{path}/{name}", change, MERGE)
+        status, _ = wire.request("PATCH", f"{path}/{name}", change, MERGE)
         if status == 404:
-            status, _ = self._wire.request("POST", path, {**body, "metadata": {"name": name}})
+            status, _ = wire.request("POST", path, {**body, "metadata": {"name": name}})
         return status
 
 
@@ -173,7 +173,6 @@ def _converged(wire: Wire, program: Program) -> Counter[str]:
 
     report = eventually(f"{program.name} has what the server has", same)
     assert not [breach for each in report["informers"].values() for breach in each["breaches"]]
-    assert all(each["told"].get("deleted") for each in report["informers"].values())
     found = Counter[str]()
     for asked, count in report["requests"].items():
         verb, _, rest = asked.partition(" ")
@@ -183,39 +182,59 @@ def _converged(wire: Wire, program: Program) -> Counter[str]:
     return found
 
 
+def _serves_things(wire: Wire) -> bool:
+    return wire.request("GET", THINGS)[0] == 200
+
+
+def _prepared(cluster: Cluster) -> Wire:
+    """Have what the informers follow be served, and pods be made."""
+    wire = Wire(cluster)
+    wire.done("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", things("example.com"))
+    eventually("things are served", partial(_serves_things, wire))
+    account = {"metadata": {"name": "default"}}
+    accounts = "/api/v1/namespaces/default/serviceaccounts"
+    eventually("an account for pods", lambda: wire.request("POST", accounts, account)[0] in (201, 409))
+    return wire
+
+
+@contextlib.contextmanager
+def _informed(cluster: Cluster, *flags: str) -> Iterator[Sequence[Program]]:
+    """Informers whose lists come as streams, and informers that list; all of them know what there is."""
+    plain = ("-content-type=application/json", *flags)
+    with (
+        Program(cluster, "informers", "streaming", *flags, gates={"WatchListClient": True}) as streaming,
+        Program(cluster, "informers", "listing", *plain, gates={"WatchListClient": False}) as listing,
+    ):
+        for each in (streaming, listing):
+            assert each.told() == "synced"
+        yield streaming, listing
+
+
 def suffered(folder: Path, server: Path | None, blows: Sequence[Blow]) -> Outcome:
     """What comes of blows to a server, ours where None."""
     lists = Counter[tuple[str, str, str]]()
     with Cluster(folder, program=server) as cluster:
-        wire = Wire(cluster)
-        wire.done("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", things("example.com"))
-        eventually("things are served", lambda: wire.request("GET", THINGS)[0] == 200)
-        account = {"metadata": {"name": "default"}}
-        accounts = "/api/v1/namespaces/default/serviceaccounts"
-        eventually("an account for pods", lambda: wire.request("POST", accounts, account)[0] in (201, 409))
-        with (
-            Program(cluster, "informers", "streaming", gates={"WatchListClient": True}) as streaming,
-            Program(
-                cluster, "informers", "listing", "-content-type=application/json", gates={"WatchListClient": False}
-            ) as listing,
-        ):
-            lab = Lab(cluster, wire, Writer(wire), (streaming, listing))
-            before = {each.name: Counter[str]() for each in lab.programs}
-            for each in lab.programs:
-                assert each.told() == "synced"
+        wire = _prepared(cluster)
+        with _informed(cluster) as programs:
+            lab = Lab(cluster, wire, Writer(), programs)
+            before = {each.name: Counter[str]() for each in programs}
             for blow in blows:
-                with lab.writer.writing():
+                with lab.writer.writing(wire):
                     lab.writer.more()
                     blow(lab)
                     lab.writer.more()
-                for each in lab.programs:
+                for each in programs:
                     total = _converged(wire, each)
                     for kind, count in (total - before[each.name]).items():
                         lists[blow.__name__.strip("_"), each.name, kind] = count
                     before[each.name] = total
+            # Each was told of all that can happen to an object.
+            for each in programs:
+                told = [set(one["told"]) for one in each.asked()["informers"].values()]
+                assert told == [{"added", "changed", "deleted"}] * len(LISTS)
         if server is None:
             assert "Traceback" not in cluster.log
-        return Outcome(lists, streaming.complaints() + listing.complaints())
+        return Outcome(lists, sum((each.complaints() for each in programs), Counter[str]()))
 
 
 def test_informers_have_what_the_server_has_whatever_befalls_it(tmp_path: Path) -> None:
@@ -225,6 +244,30 @@ def test_informers_have_what_the_server_has_whatever_befalls_it(tmp_path: Path) 
     once = {(program, kind): 1 for program in ("streaming", "listing") for kind in LISTS}
     for blow, wanted in (("nothing", once), ("compacted", {}), ("bereft", {}), ("overslept", once)):
         assert {(program, kind): n for (at, program, kind), n in found.lists.items() if at == blow} == wanted, blow
+
+
+def test_informers_that_go_from_server_to_server_miss_nothing_and_list_nothing(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "first") as first:
+        first_wire = _prepared(first)
+        stores, keys = [first.etcd.endpoint], first.keys
+        with (
+            Cluster(tmp_path / "second", stores=stores, keys=keys) as second,
+            _informed(first, f"-other={second.address}:{second.port}") as programs,
+        ):
+            second_wire, writer = Wire(second), Writer()
+            for gone, leaving, stays in ((first, first_wire, second_wire), (second, second_wire, first_wire)):
+                eventually("things are served", partial(_serves_things, stays))
+                with writer.writing(leaving):
+                    # What nobody has asked a server for it does not follow.
+                    _there(stays)
+                    writer.more()
+                    gone.stop_server(signal.SIGKILL)
+                with writer.writing(stays):
+                    writer.more()
+                for each in programs:
+                    assert _converged(stays, each) == dict.fromkeys(LISTS, 1)
+                gone.start_server()
+            assert not [line for each in programs for line in each.complaints()]
 
 
 @pytest.mark.nightly

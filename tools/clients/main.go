@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -41,6 +42,7 @@ func main() {
 	kind := flag.String("part", "", "what to be")
 	name := flag.String("name", "client", "what to call itself")
 	encoding := flag.String("content-type", protobuf, "how built-in kinds travel")
+	other := flag.String("other", "", "host:port that is connected to while the server does not listen, as by a load balancer")
 	flag.Parse()
 	run, known := parts[*kind]
 	if !known {
@@ -54,6 +56,16 @@ func main() {
 	config.ContentType = *encoding
 	if *encoding == protobuf {
 		config.AcceptContentTypes = protobuf + ",application/json"
+	}
+	if *other != "" {
+		config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			var dialer net.Dialer
+			found, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return dialer.DialContext(ctx, network, *other)
+			}
+			return found, nil
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -6,6 +6,7 @@ The server is named by a kubeconfig; its URL is posted to as it is ("Webhook Tok
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 import orjson
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 # Upstream's DefaultAuthWebhookRetryBackoff.
 _ATTEMPTS, _FIRST_PAUSE, _FACTOR = 5, 0.5, 1.5
+
+# Answers after which upstream asks again, whatever they say (webhook.DefaultShouldRetry).
+_PASSING = frozenset({429, 500, 504})
+
+
+def _may_pass(error: StatusError) -> bool:
+    """Whether to ask again soon. A server that is not there, or silent, must not cost every request all attempts."""
+    from aiohttp import ServerDisconnectedError
+
+    cause = error.__cause__
+    if cause is None:
+        return error.code in _PASSING or "retryAfterSeconds" in error.details
+    return isinstance(cause, ServerDisconnectedError) or getattr(cause, "errno", None) == errno.ECONNRESET
 
 
 class Reviewer:
@@ -70,7 +84,7 @@ class Reviewer:
                     answer = await client.request("POST", "", body=body, headers=headers)
                 break
             except StatusError as error:
-                if attempt == self._attempts or not (error.code >= 500 or error.code == 429):
+                if attempt == self._attempts or not _may_pass(error):
                     raise
                 await asyncio.sleep(pause)
                 pause *= _FACTOR

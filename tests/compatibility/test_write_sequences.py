@@ -70,7 +70,12 @@ def shown(value: Any) -> Any:
         return found
     if isinstance(value, list):
         return [shown(each) for each in value]
-    return _OWN.sub("OWN", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = _OWN.sub("OWN", value)
+    # Go validates the entries of a map in any order.
+    before, invalid, causes = text.partition(" is invalid: [")
+    return f"{before}{invalid}{sorted(causes.rstrip(']').split(', '))}" if invalid else text
 
 
 class Side:

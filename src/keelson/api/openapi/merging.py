@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _PREFIX = "#/definitions/"
+_DEEPEST = 200
 _GVK = "x-kubernetes-group-version-kind"
 
 Document = dict[str, Any]
@@ -30,7 +31,11 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def selected(document: Mapping[str, Any], prefix: str) -> Document:
-    """The paths below `prefix` ("/apis/GROUP/VERSION/") of a Swagger document, and the definitions that they need."""
+    """The paths below `prefix` ("/apis/GROUP/VERSION/") of a Swagger document, and the definitions that they need.
+
+    Raises TypeError and AttributeError for a document of other types, ValueError for one that is nested too deep: what
+    clients can't read of one server would take the document of all from them.
+    """
     paths = {path: item for path, item in (document.get("paths") or {}).items() if path.startswith(prefix)}
     known = document.get("definitions") or {}
     needed: dict[str, Any] = {}
@@ -40,7 +45,25 @@ def selected(document: Mapping[str, Any], prefix: str) -> Document:
         if name in known and name not in needed:
             needed[name] = known[name]
             waiting += _references(known[name])
+    for each in (*paths.values(), *needed.values()):
+        if not isinstance(each, dict):
+            raise TypeError("a path or definition is no object")
+        _check_depth(each)
     return {"paths": paths, "definitions": needed}
+
+
+def _check_depth(node: Any) -> None:
+    level = [node]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {_DEEPEST} levels")
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:

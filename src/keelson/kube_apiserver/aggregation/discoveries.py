@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -81,15 +81,42 @@ def of_aggregated(document: Mapping[str, Any], group: str, version: str) -> list
     return []
 
 
+_KIND = ("group", "version", "kind")
+
+
 def _with_kinds(row: Mapping[str, Any]) -> Object:
     """The row with a responseKind everywhere: clients of 1.26 crash without."""
-    found: Object = {**row, "responseKind": row.get("responseKind") or {"group": "", "version": "", "kind": ""}}
+    found: Object = {**row, "responseKind": row.get("responseKind") or dict.fromkeys(_KIND, "")}
     if row.get("subresources"):
         found["subresources"] = [
-            {**each, "responseKind": each.get("responseKind") or {"group": "", "version": "", "kind": ""}}
+            {**each, "responseKind": each.get("responseKind") or dict.fromkeys(_KIND, "")}
             for each in row["subresources"]
         ]
     return found
+
+
+def typed(rows: list[Object]) -> list[Object]:
+    """The rows, whose fields have the types that clients decode them into. Pure; raises TypeError where one has not.
+
+    Clients read the rows of all servers as one document: what they can't read of one would take all from them.
+    """
+    for row in rows:
+        _check(row, ("resource", "scope", "singularResource"), ("verbs", "shortNames", "categories"))
+        for each in row.get("subresources") or ():
+            _check(each, ("subresource",), ("verbs",))
+    return rows
+
+
+def _check(row: Object, texts: Sequence[str], lists: Sequence[str]) -> None:
+    kind = row["responseKind"]
+    told = [*(row.get(field, "") for field in texts), *(kind.get(field, "") for field in _KIND)]
+    for field in lists:
+        values = row.get(field) or []
+        if not isinstance(values, list):
+            raise TypeError(f"{field} is no list")
+        told += values
+    if not all(isinstance(each, str) for each in told):
+        raise TypeError(f"a field of {row.get('resource', row)!r:.100} is no text")
 
 
 class Discoveries:
@@ -179,8 +206,8 @@ async def _rows(remote: Remote) -> list[Object]:
         if answer.status == 503:
             raise RemoteError("service returned non-success response code: 503")
         if answer.status == 200 and "as=APIGroupDiscoveryList" in answer.content_type:
-            return of_aggregated(orjson.loads(answer.body), remote.group, remote.version)
+            return typed(of_aggregated(orjson.loads(answer.body), remote.group, remote.version))
     answer = await remote.fetch(remote.path, seconds=_FETCH_SECONDS)
     if answer.status != 200:
         raise RemoteError(f"failed to download legacy discovery for {remote.path}: {answer.status}")
-    return of_resource_list(orjson.loads(answer.body), remote.group, remote.version)
+    return typed(of_resource_list(orjson.loads(answer.body), remote.group, remote.version))

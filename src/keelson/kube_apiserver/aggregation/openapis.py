@@ -30,6 +30,12 @@ _FRESH_SECONDS = 60.0
 _LEVEL = 5
 
 
+def _digest(url: str) -> str:
+    """What an address in an index says of its document's content; where it says nothing, that of the address."""
+    made = hashlib.sha256(url.encode()).hexdigest().upper()
+    return parse_qs(urlsplit(url).query).get("hash", [made])[0]
+
+
 class _Held:
     """What is known of one remote group and version."""
 
@@ -84,10 +90,10 @@ class OpenApis:
                 return
             paths = orjson.loads(answer.body)["paths"] if answer.status == 200 else {}
             told = paths[path]["serverRelativeURL"] if path in paths else ""
-        except (RemoteError, ValueError, KeyError, TypeError) as error:
+            digest = _digest(told)
+        except (RemoteError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.info("OpenAPI of %s: %s", remote.name, error)
             return
-        digest = parse_qs(urlsplit(told).query).get("hash", [hashlib.sha256(told.encode()).hexdigest().upper()])[0]
         url = f"/openapi/v3/{path}?hash={digest}" if told else ""
         held.index_etag = answer.etag
         if url != held.url:

@@ -25,7 +25,7 @@ async def test_rules_come_and_go_with_their_roles(
     client: Client, controlling: Controlling, eventually: Eventually
 ) -> None:
     async def has(*rules: dict[str, Any]) -> bool:
-        return (await client.get(_ROLES, "whole")).get("rules") == list(rules)
+        return ((await client.get(_ROLES, "whole"))["rules"] or []) == list(rules)
 
     chosen = {"clusterRoleSelectors": [{"matchLabels": {"part-of": "whole"}}]}
     whole = {"metadata": {"name": "whole"}, "aggregationRule": chosen, "rules": [rule("secrets")]}

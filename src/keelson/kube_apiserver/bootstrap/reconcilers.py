@@ -164,7 +164,7 @@ def _merged(stored: Object, wanted: Object) -> Object | None:
     new = {**stored}
     changed = False
     if "rules" in wanted:
-        missing = covers(stored.get("rules") or [], wanted["rules"])
+        missing = covers(stored.get("rules") or [], wanted["rules"] or [])
         # Aggregated roles take their rules from others, by their controller.
         if missing and "aggregationRule" not in stored:
             new["rules"] = [*(stored.get("rules") or []), *missing]

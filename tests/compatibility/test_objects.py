@@ -28,8 +28,8 @@ _OWN = re.compile(
 # What differs, by pattern of "kind: place", and why. Nothing else may, and what does no longer is to be taken out.
 _ZEROS = "a zero that is said is kept, where Go leaves it out"
 _FIELDS = r"metadata\.managedFields\.0\.fieldsV1\."
-# Whether it is told before the object is read is chance.
-_PASSING = r"^APIService: status\.conditions\.0"
+# How far a server has got with these when they are read is chance.
+_PASSING = r"^(APIService: status|CustomResourceDefinition: (status|metadata\.managedFields))\."
 KNOWN = {
     r"(livenessProbe\.(f:)?initialDelaySeconds|Columns\.0\.priority)$": _ZEROS,
     r"((f:)?globalDefault|clientConfig\.(f:)?caBundle)$": _ZEROS,
@@ -39,7 +39,7 @@ KNOWN = {
     rf"^ControllerRevision: {_FIELDS}f:data": "upstream owns the data of a revision as a whole",
     rf"^ClusterRole: {_FIELDS}f:rules": "no rules at all, which nobody owns",
     rf"^CSINode: {_FIELDS}f:spec.f:drivers": "the list of drivers is never left out",
-    _PASSING: "why a service does not answer is told in other words",
+    _PASSING: "what controllers tell; and why a service does not answer is told in other words",
 }
 
 

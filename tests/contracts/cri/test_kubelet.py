@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -275,12 +276,24 @@ def test_a_command_is_streamed_in_and_out(node: Node) -> None:
         query = [("command", part) for part in ("sh", "-c", "read line; echo got $line; echo oops >&2; exit 3")]
         query += [("input", "1"), ("output", "1"), ("error", "1")]
         url = f"https://{_ADDRESS}:10250/exec/default/shell/main"
+        opened: list[socket.socket] = []
+
+        def open_(address: aiohttp.AddrInfoType) -> socket.socket:
+            opened.append(socket.socket(*address[:3]))
+            return opened[-1]
+
+        async def closed() -> bool:
+            return all(each.fileno() == -1 for each in opened)
+
         async with (
-            aiohttp.ClientSession() as session,
-            session.ws_connect(url, params=query, ssl=context, protocols=["v4.channel.k8s.io"]) as socket,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=open_)) as session,
+            session.ws_connect(url, params=query, ssl=context, protocols=["v4.channel.k8s.io"]) as stream,
         ):
-            await socket.send_bytes(b"\0hello\n")
-            return [(message.data[0], message.data[1:]) async for message in socket]
+            await stream.send_bytes(b"\0hello\n")
+            found = [(message.data[0], message.data[1:]) async for message in stream]
+        # TLS says goodbye, which the session does not wait for.
+        await waits.until(closed)
+        return found
 
     frames = node.inside(lambda: asyncio.run(talk()))
     # Channels of the protocol: 1 is standard output, 2 standard error, 3 the final status.

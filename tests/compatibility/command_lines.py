@@ -97,7 +97,7 @@ def create(kubectl: CommandLine) -> None:
     kubectl.says("created", "create", "cronjob", "made", "--image=example.com/site:1", "--schedule=0 0 1 1 *")
     kubectl.says("created", "create", "job", "again", "--from=cronjob/made")
     kubectl.says("created", "create", "quota", "made", "--hard=pods=50")
-    kubectl.says("created", "create", "poddisruptionbudget", "made", "--selector=app=made", "--min-available=1")
+    kubectl.says("created", "create", "poddisruptionbudget", "made", "--selector=app=made", "--max-unavailable=1")
     kubectl.says("created", "create", "role", "made", "--verb=get", "--resource=pods")
     kubectl.says(
         "created", "create", "rolebinding", "made", "--role=made", f"--serviceaccount={kubectl.namespace}:robot"

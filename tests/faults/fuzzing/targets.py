@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ CPU_SECONDS = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KIB = 1024
 _ANSWER_SECONDS = 0.2
+_FRESH_SECONDS = 60.0
 
 
 def counts(few: int, many: int) -> pytest.MarkDecorator:
@@ -43,6 +45,7 @@ class Target:
         self.context.load_cert_chain(cluster.write("fuzz.crt", certificate), cluster.write("fuzz.key", key))
         self._nobody = ssl.create_default_context(cadata=cluster.authority.pem.decode())
         self._connection: http.client.HTTPSConnection | None = None
+        self._asked = 0.0
 
     def cpu(self) -> float:
         """Seconds that the server has computed so far."""
@@ -60,6 +63,10 @@ class Target:
 
     def ask(self, case: Case, accept: str = "application/json") -> tuple[int, bytes]:
         """(status, body) of the answer."""
+        if time.monotonic() - self._asked > _FRESH_SECONDS:
+            # The server ends connections on which nothing was asked for two minutes.
+            self.close()
+        self._asked = time.monotonic()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
                 "localhost", self.cluster.port, context=self.context, timeout=30

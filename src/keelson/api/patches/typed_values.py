@@ -315,6 +315,9 @@ def merge(schema: Schema, live: Any, applied: Any) -> Any:
     Elements of associative lists come in the applied order; those that only the live list has keep their places
     between the others.
     """
+    if applied is None and live and (_granular_map(schema, live) or _associative(schema, live)):
+        # As a mapping or list, null has nothing in it that would take the place of what is there.
+        return live
     if _granular_map(schema, live) and isinstance(applied, dict):
         result = dict(live)
         for key, each in applied.items():

@@ -113,3 +113,11 @@ def test_what_another_endpoint_writes_makes_an_apply_one_that_says_something() -
         {"a": "2026-01-01T00:00:00Z", "b": None},
         {"a": "2026-01-01T00:00:00Z", "b": "2026-01-01T00:00:00Z"},
     ]
+
+
+@pytest.mark.parametrize("held", [{"free": {"a": {"b": "x"}}}, {"nested": {"a": "x"}}, {"tags": ["a"]}])
+def test_null_takes_the_place_of_no_mapping_or_list_that_holds_something(held: dict[str, Any]) -> None:
+    (name,) = held
+    null = {"free": {"a": None}} if name == "free" else {name: None}
+    assert typed_values.merge(THING, {"spec": held}, {"spec": null}) == {"spec": held}
+    assert typed_values.merge(THING, {"spec": {"text": "x"}}, {"spec": {"text": None}}) == {"spec": {"text": None}}

@@ -21,6 +21,8 @@ from tests.faults.fuzzing.targets import Target, counts, run
 
 pytestmark = pytest.mark.lab
 
+# A Service that gives up its affinity loses this once it is settled who owns what, on upstream's server too.
+_DROPPED = "f:sessionAffinityConfig"
 _names = itertools.count()
 
 
@@ -60,7 +62,7 @@ def test_writes(target: Target, name: str, examples: int) -> None:
         live = None
         for each in steps:
             # Upstream's apply takes away a mapping that holds nothing but empty lists, whoever states the mapping.
-            step = each._replace(spec=sequences.without(each.spec, ([],)))
+            step = each._replace(spec=sequences.without(each.spec, ([],)), status=sequences.without(each.status, ([],)))
             request = sequences.sent(kind, called, step, live)
             case = Case(request.method, f"{request.path}?{request.query}", request.body, request.media_type)
             dry = target.ask(case._replace(path=f"{case.path}&{DRY}"))
@@ -72,7 +74,7 @@ def test_writes(target: Target, name: str, examples: int) -> None:
                 continue
             assert _foretold(dry[1]) == _foretold(body), step
             assert live == json.loads(body)
-            assert not sequences.unfounded(live), step
+            assert not [each for each in sequences.unfounded(live) if not each.endswith(_DROPPED)], step
             # An object that nobody owns anything of gets an owner by the next apply.
             if step.verb == "apply" and live["metadata"].get("managedFields"):
                 assert target.ask(case) == (200, read), step

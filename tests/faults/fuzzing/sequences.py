@@ -448,7 +448,11 @@ def _missing(fields: Document, value: Any, path: str) -> list[str]:
             continue
         here = f"{path} {key}"
         child = _child(key, value)
-        found += [here] if child is None else _missing(below, child[0], here)
+        if child is not None:
+            found += _missing(below, child[0], here)
+        elif below.keys() != {"."}:
+            # A mapping that has become empty is left out, as Go does, and who owns it with nothing in it still does.
+            found.append(here)
     return found
 
 
